@@ -1,0 +1,1 @@
+"""The faces of the tool: the `curate` command. It asks the other rooms and decides nothing."""

@@ -1,0 +1,319 @@
+"""The `curate` command: one function a verb. Parses, calls the library, prints.
+
+Exit status: 0 done, 1 an error of ours in one sentence with a hint, 2 wrong usage, 130 interrupted. Everything heavy is
+imported inside the verbs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curation.errors import CurationError
+
+if TYPE_CHECKING:
+    from curation.flow import StageResult
+
+app = typer.Typer(
+    name="curate",
+    help="Find the wrong images among those gathered from the web by name, and export a cleaned set.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+WorkspaceArgument = Annotated[Path, typer.Argument(metavar="WS", help="The workspace folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
+
+
+class RoleName(StrEnum):
+    """Roles as the command line spells them."""
+
+    base = "base"
+    novel = "novel"
+    test = "test"
+
+
+class FormatName(StrEnum):
+    """Export formats as the command line spells them; the library's registry is tested to agree."""
+
+    imagefolder = "imagefolder"
+    csv = "csv"
+    parquet = "parquet"
+    webdataset = "webdataset"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from curation import __version__
+
+        print(f"curate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    workspace: WorkspaceArgument,
+    encoder: Annotated[
+        str, typer.Option(help="open_clip/MODEL/PRETRAINED, timm/MODEL, timm/MODEL@FILE.safetensors or builtin.")
+    ] = "builtin",
+) -> None:
+    """Make a new workspace with a commented curate.toml.
+
+    Example: curate init birds --encoder timm/resnet50.a1_in1k
+    """
+    from curation.config import Config, EmbeddingConfig
+    from curation.encoders import checked_name
+    from curation.workspace import create_workspace
+
+    config = Config(embedding=EmbeddingConfig(encoder=checked_name(encoder)))
+    made = create_workspace(workspace, config)
+    print(f"made {made.root}; its configuration is {made.config_file}")
+
+
+@app.command()
+def ingest(
+    workspace: WorkspaceArgument,
+    source: Annotated[Path, typer.Argument(help="A folder category/*.jpg, a CSV or Parquet manifest, or tar shards.")],
+    role: Annotated[RoleName, typer.Option(help="Clean categories (base), web categories (novel), or a test set.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Add the images of a source; a second time adds only what is new.
+
+    Example: curate ingest birds data/web --role novel
+    """
+    from app.terminal import print_facts, print_json, progress_bars
+    from curation.stages.ingest import ingest as run_ingest
+    from curation.values import Role
+    from curation.workspace import open_workspace
+
+    with progress_bars() as progress:
+        report = asdict(run_ingest(open_workspace(workspace), source, Role(role.value), progress))
+    if as_json:
+        print_json(report)
+    else:
+        print_facts(f"ingested {source} as {role.value}", report)
+
+
+def _run_stages(workspace: Path, command: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Run the named stages; a stage asked for by its own verb runs even when it is up to date."""
+    from app.terminal import print_json, progress_bars
+    from curation.flow import STAGES, run_stages
+    from curation.workspace import open_workspace
+
+    opened = open_workspace(workspace)
+    with progress_bars() as progress:
+        results = run_stages(
+            opened,
+            opened.config(),
+            command=command,
+            stages=tuple(stage for stage in STAGES if stage.name in names),
+            always=len(names) == 1,
+            progress=progress,
+            told=None if as_json else _print_stage,
+        )
+    if as_json:
+        print_json([asdict(result) for result in results])
+
+
+def _print_stage(result: StageResult) -> None:
+    from app.terminal import print_facts
+
+    print_facts(f"{result.stage}{'' if result.ran else ' (up to date)'}", result.summary)
+
+
+@app.command()
+def embed(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Embed every image that has no embedding yet.
+
+    Example: curate embed birds
+    """
+    _run_stages(workspace, "embed", ("embed",), as_json)
+
+
+@app.command("train-similarity")
+def train_similarity(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Train the similarity network on the base categories.
+
+    Example: curate train-similarity birds
+    """
+    _run_stages(workspace, "train-similarity", ("train-similarity",), as_json)
+
+
+@app.command()
+def score(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Compare every novel image with the others of its category, and weigh it.
+
+    Example: curate score birds
+    """
+    _run_stages(workspace, "score", ("score",), as_json)
+
+
+@app.command()
+def flag(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Flag what is suspicious, each flag with its reason.
+
+    Example: curate flag birds
+    """
+    _run_stages(workspace, "flag", ("flag",), as_json)
+
+
+@app.command()
+def run(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Run every stage that is out of date: embed, train-similarity, score, flag.
+
+    Example: curate run birds
+    """
+    _run_stages(workspace, "run", ("embed", "train-similarity", "score", "flag"), as_json)
+
+
+@app.command()
+def scores(
+    workspace: WorkspaceArgument,
+    out: Annotated[Path, typer.Option(help="The file to write: .csv or .parquet.")],
+    sheets: Annotated[
+        Path | None, typer.Option(help="Also draw contact sheets (PNG) of the weights into this folder.")
+    ] = None,
+) -> None:
+    """Write one row for every novel sample: weight, suggested category, flags.
+
+    Example: curate scores birds --out scores.csv --sheets sheets
+    """
+    from curation.stages.scores import draw_weight_sheets, write_score_table
+
+    from app.terminal import progress_bars
+    from curation.workspace import open_workspace
+
+    opened = open_workspace(workspace)
+    rows = write_score_table(opened, opened.config(), out)
+    print(f"wrote {rows:,} samples to {out}")
+    if sheets is not None:
+        with progress_bars() as progress:
+            paths = draw_weight_sheets(opened, sheets, progress)
+        print(f"drew {', '.join(str(path) for path in paths)}")
+
+
+@app.command()
+def export(
+    workspace: WorkspaceArgument,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    format_name: Annotated[FormatName, typer.Option("--format", help="How the cleaned set is written.")],
+    hard_links: Annotated[
+        bool, typer.Option("--hard-links", help="imagefolder: link image files instead of copying.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in that folder.")] = False,
+    with_base: Annotated[bool, typer.Option("--with-base", help="Add the clean base samples, at weight 1.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the cleaned set, verified, with weights and provenance.
+
+    Example: curate export birds --format imagefolder --out cleaned
+    """
+    from app.terminal import print_facts, print_json, progress_bars
+    from curation.stages.export import export as run_export
+    from curation.workspace import open_workspace
+
+    opened = open_workspace(workspace)
+    with progress_bars() as progress:
+        receipt = run_export(
+            opened,
+            opened.config(),
+            export_format=format_name.value,
+            out=out,
+            hard_links=hard_links,
+            overwrite=overwrite,
+            with_base=with_base,
+            progress=progress,
+        )
+    if as_json:
+        print_json(asdict(receipt))
+    else:
+        print_facts(f"exported {out}", asdict(receipt))
+
+
+@app.command()
+def status(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Show what the workspace holds and which stages are out of date.
+
+    Example: curate status birds
+    """
+    from app.terminal import print_facts, print_json, print_table
+    from curation.status import workspace_status
+    from curation.workspace import open_workspace
+
+    opened = open_workspace(workspace)
+    state = workspace_status(opened, opened.config())
+    if as_json:
+        print_json(asdict(state))
+        return
+    print_table(
+        f"{opened.root}",
+        ("role", "samples", "categories", "unreadable"),
+        [(role, *counts.values()) for role, counts in state.samples.items()],
+    )
+    print_table(
+        "stages",
+        ("stage", "state", "finished (UTC)"),
+        [(stage.name, stage.state, stage.finished_at) for stage in state.stages],
+    )
+    print_facts("flags and decisions", {**state.flags, "decisions": state.decisions})
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the images, the workspace and the results.")] = Path(
+        "curation-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a small image set with known noise and run everything on it, offline.
+
+    Example: curate demo /tmp/demo
+    """
+    from curation.demo import run_demo
+
+    from app.terminal import print_facts, print_json, print_table, progress_bars
+
+    with progress_bars() as progress:
+        result = run_demo(folder, seed=seed, progress=progress)
+    if as_json:
+        print_json(asdict(result))
+        return
+    print_facts("the image set", result.images)
+    print_table("who finds the wrong images (area under ROC)", ("method", "AUROC"), result.auroc.items())
+    print_table("weights", ("images", "number", "mean weight"), [(kind, *row) for kind, row in result.weights.items()])
+    print_table(
+        "flagged as outlier or label flip", ("", "value"), [(name, value) for name, value in result.flagged.items()]
+    )
+    print_table("look at", ("what", "where"), result.places.items())
+
+
+def main() -> None:
+    """Entry point of the `curate` command."""
+    try:
+        app()
+    except CurationError as error:
+        from app.terminal import print_error
+
+        print_error(error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""The configuration of a workspace: one small model a stage, read from and written to `curate.toml`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from curation.errors import ConfigError
+from curation.values import FlagName
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImagesConfig(_Section):
+    """How images are decoded."""
+
+    max_pixels: int = Field(
+        80_000_000,
+        ge=1_000,
+        description="an image of more pixels is refused before it is decoded (decompression bombs)",
+    )
+    workers: int = Field(0, ge=0, description="decoding processes; 0 = one for every core")
+    timeout_s: float = Field(30.0, gt=0, description="seconds one image may take before its worker is ended")
+
+
+class EmbeddingConfig(_Section):
+    """How images become embeddings."""
+
+    encoder: str = Field(
+        "builtin",
+        description="open_clip/MODEL/PRETRAINED, timm/MODEL, timm/MODEL@FILE.safetensors or builtin",
+    )
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+    shard_size: int = Field(1024, ge=1, description="embeddings in one shard; a killed run loses at most one shard")
+
+
+class SimilarityConfig(_Section):
+    """How the similarity network is trained (methods: SimTrans, NeurIPS 2021)."""
+
+    head: Literal["concat2", "concat4", "metric"] = Field(
+        "metric", description="concat2 and concat4 as published, metric = projected scaled cosine (fast)"
+    )
+    batches: int = Field(1500, ge=1, description="episodic training batches")
+    batch_size: int = Field(100, ge=4, description="images in a batch; all ordered pairs of them are used")
+    categories_per_batch: int = Field(20, ge=2, description="base categories in a batch (published default 20)")
+    novel_categories_per_batch: int = Field(
+        2, ge=1, description="novel categories in an adversarial batch (published 2)"
+    )
+    learning_rate: float = Field(0.01, gt=0, description="SGD with momentum 0.9 (published default 0.01)")
+    weight_decay: float = Field(1e-4, ge=0, description="published 1e-4")
+    beta: float = Field(0.0, ge=0, description="strength of the adversarial loss; 0 = off, published 0.1")
+    held_out: float = Field(
+        0.2, gt=0, lt=1, description="share of base categories kept out of training to select the network"
+    )
+    evaluations: int = Field(10, ge=1, description="times the network is judged on the held-out categories")
+    seed: int = Field(0, ge=0, description="the same seed gives the same network on a CPU")
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+
+
+class ScoringConfig(_Section):
+    """How pairs are compared."""
+
+    exact_up_to: int = Field(
+        4000, ge=2, description="a category of more images is compared with a random sample of this many of its images"
+    )
+    partners: int = Field(
+        500,
+        ge=2,
+        description="images of every other category a sample is compared with, drawn at random where there are more",
+    )
+    memory_mib: int = Field(256, ge=8, description="bound for the blocks of pairs held at once")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the concat heads")
+    device: Device = Field("auto", description="auto takes a GPU where there is one")
+
+
+class WeightsConfig(_Section):
+    """How pair similarities become sample weights."""
+
+    symmetric: bool = Field(True, description="average both orders of a pair (published savg); false = rows only (avg)")
+    top_share: float = Field(
+        1.0, gt=0, le=1, description="share of the most similar partners that is averaged (published 1)"
+    )
+    self_pairs: bool = Field(False, description="count the pair of an image with itself (published true)")
+
+
+class FlagsConfig(_Section):
+    """Where a suspicion begins."""
+
+    false_alarm_rate: float = Field(
+        0.05, gt=0, lt=1, description="share of clean held-out base images that would be flagged at the threshold"
+    )
+
+
+class CleanedSetConfig(_Section):
+    """What is left out of a cleaned set."""
+
+    set_aside: tuple[FlagName, ...] = Field(
+        (
+            FlagName.UNREADABLE,
+            FlagName.LEAK,
+            FlagName.LABEL_CONFLICT,
+            FlagName.NEAR_DUPLICATE,
+            FlagName.LABEL_FLIP,
+            FlagName.OUTLIER,
+        ),
+        description="samples with one of these flags are set aside; the others keep their weight",
+    )
+
+
+class Config(_Section):
+    """Everything a workspace can be told."""
+
+    images: ImagesConfig = ImagesConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    similarity: SimilarityConfig = SimilarityConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    weights: WeightsConfig = WeightsConfig()
+    flags: FlagsConfig = FlagsConfig()
+    cleaned_set: CleanedSetConfig = CleanedSetConfig()
+
+
+def read_config(path: Path) -> Config:
+    """Read `curate.toml`; an unknown key or an impossible value stops with a sentence that names it."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.", hint="Correct the line it names.") from error
+    return parse_config(values, str(path))
+
+
+def parse_config(values: dict[str, Any], where: str) -> Config:
+    """Check plain values against the models; `where` names their origin in errors."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{where}: unknown key {key!r}.", hint=_nearest(key)) from error
+        raise ConfigError(
+            f"{where}: {key} = {first.get('input')!r} is not possible: {first['msg']}.",
+            hint="`curate init` writes a file that explains every key.",
+        ) from error
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write `curate.toml` with every key, its value and a comment that explains it."""
+    path.write_text(render_config(config), encoding="utf-8")
+
+
+def render_config(config: Config) -> str:
+    """The text of a `curate.toml`: every section and key, explained."""
+    lines = ["# Configuration of this workspace. Every key is optional; an unknown one stops the program."]
+    for section_name in Config.model_fields:
+        section: _Section = getattr(config, section_name)
+        lines += ["", f"# {(type(section).__doc__ or '').strip()}", f"[{section_name}]"]
+        for key, field in type(section).model_fields.items():
+            value = json.dumps(
+                section.model_dump(mode="json")[key], ensure_ascii=False
+            )  # JSON scalars and lists are TOML
+            lines += [f"# {field.description}", f"{key} = {value}"]
+    return "\n".join(lines) + "\n"
+
+
+def known_keys() -> list[str]:
+    """Every section and every `section.key`."""
+    sections = list(Config.model_fields)
+    keys = [f"{name}.{key}" for name in sections for key in type(getattr(Config(), name)).model_fields]
+    return sections + keys
+
+
+def _nearest(key: str) -> str:
+    matches = get_close_matches(key, known_keys(), n=1, cutoff=0.4)
+    return f"Did you mean {matches[0]!r}?" if matches else "`curate init` writes a file with every known key."

@@ -1,0 +1,111 @@
+"""Embeddings on disk: checked shards, found by image content and encoder identity.
+
+A shard is a safetensors file with `sha256` (n, 32) uint8 and `embeddings` (n, D) float16, named after the SHA-256 of
+its own bytes: a flipped bit no longer matches the name. float16 halves the disk and costs at most 5e-4 of a component
+(unit-norm is restored when read). Shards are only ever added; a killed writer leaves a `.partial` file that nobody
+reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
+
+from curation.errors import EmbeddingError
+from curation.files import replace_bytes
+from curation.values import FloatArray
+
+_NAME_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """The embeddings that one encoder made of the images of one workspace."""
+
+    folder: Path
+
+    @property
+    def paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.safetensors"))
+
+
+def shards_of(embeddings_folder: Path, encoder_identity: str) -> Shards:
+    """The shards of one encoder; the folder is made if need be."""
+    folder = embeddings_folder / re.sub(r"[^A-Za-z0-9._-]+", "-", encoder_identity)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Shards(folder)
+
+
+def write_shard(shards: Shards, digests: Sequence[str], embeddings: FloatArray) -> Path:
+    """Store unit-norm embeddings (n, D) of the images with these SHA-256 hex digests; returns the shard's path."""
+    keys = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
+    if len(keys) != len(embeddings) or not np.isfinite(embeddings).all():
+        raise EmbeddingError(
+            f"{len(digests)} images gave embeddings of shape {embeddings.shape} with "
+            f"{int((~np.isfinite(embeddings)).sum())} values that are not finite.",
+            hint="The encoder is at fault: try it with another device or another precision.",
+        )
+    data = save({"sha256": keys, "embeddings": embeddings.astype(np.float16)})
+    path = shards.folder / f"{sha256(data).hexdigest()[:_NAME_DIGITS]}.safetensors"
+    replace_bytes(path, data)
+    return path
+
+
+def stored_digests(shards: Shards) -> set[str]:
+    """SHA-256 hex digests of all images that have an embedding; a damaged shard is put aside and its images are not."""
+    return {key.tobytes().hex() for path in shards.paths for key in _checked(path)["sha256"]}
+
+
+def listed_digests(shards: Shards) -> set[str]:
+    """What `stored_digests` says, without checking the shards' bytes: reads only the digests, so it is quick."""
+    digests: set[str] = set()
+    for path in shards.paths:
+        with safe_open(path, framework="np") as shard:
+            digests.update(key.tobytes().hex() for key in shard.get_tensor("sha256"))
+    return digests
+
+
+def read_embeddings(shards: Shards, digests: Sequence[str]) -> FloatArray:
+    """Embeddings, unit-norm float32, shape (N, D), of these images in this order; an error if one is missing."""
+    wanted = {digest: row for row, digest in enumerate(dict.fromkeys(digests))}
+    found: NDArray[np.bool_] = np.zeros(len(wanted), dtype=np.bool_)
+    rows: FloatArray | None = None
+    for path in shards.paths:
+        shard = _checked(path)
+        if rows is None and len(shard["embeddings"]):
+            rows = np.empty((len(wanted), shard["embeddings"].shape[1]), dtype=np.float32)
+        for key, embedding in zip(shard["sha256"], shard["embeddings"], strict=True):
+            row = wanted.get(key.tobytes().hex())
+            if row is not None and rows is not None:
+                rows[row] = embedding
+                found[row] = True
+    if rows is None or not found.all():
+        raise EmbeddingError(
+            f"{int((~found).sum())} of {len(wanted)} images have no embedding in {shards.folder}.",
+            hint="`curate embed` makes what is missing.",
+        )
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows[[wanted[digest] for digest in digests]]
+
+
+def _checked(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a shard whose bytes match its name; any other is renamed to `.damaged` and counts as empty."""
+    data = path.read_bytes()
+    if sha256(data).hexdigest()[:_NAME_DIGITS] == path.stem:
+        try:
+            arrays: dict[str, NDArray[np.generic]] = load(data)
+        except SafetensorError as error:
+            raise EmbeddingError(
+                f"{path} is not a shard: {error}.", hint="Delete it; `curate embed` makes it anew."
+            ) from error
+        return arrays
+    path.replace(path.with_suffix(".damaged"))
+    return {"sha256": np.empty((0, 32), np.uint8), "embeddings": np.empty((0, 0), np.float16)}

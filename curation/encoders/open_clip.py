@@ -1,0 +1,69 @@
+"""open_clip's door: encoders named `open_clip/MODEL/PRETRAINED` or `open_clip/MODEL@FILE` (local weights)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from torch import nn
+
+from curation.encoders.torch_encoder import TorchEncoder
+from curation.errors import EncoderError
+
+
+class _ImageTower(nn.Module):
+    """The image half of a CLIP model."""
+
+    def __init__(self, clip: Any) -> None:
+        super().__init__()
+        self.visual = clip.visual
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.visual(images)
+        return features
+
+
+def load(name: str, device: str) -> TorchEncoder:
+    """Load `open_clip/MODEL/PRETRAINED` (a tag open_clip knows, downloaded once) or `open_clip/MODEL@FILE`."""
+    model, tag, file = _parts(name)
+    if model not in open_clip.list_models():
+        raise EncoderError(
+            f"open_clip has no model {model!r}.", hint="open_clip.list_models() lists them, ViT-B-32 is one."
+        )
+    if not file and tag not in open_clip.list_pretrained_tags_by_model(model):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+        raise EncoderError(f"open_clip has no weights {tag!r} for {model}.", hint=f"Known: {tags}.")
+    try:
+        clip = open_clip.create_model(model, pretrained=file or tag, require_pretrained=True)
+    except Exception as error:  # hub clients and unpicklers raise many kinds; all mean that there are no weights
+        raise EncoderError(
+            f"the weights of {name} could not be had: {type(error).__name__}: {error}.",
+            hint=f"With network access they are downloaded once; without, pass a file: open_clip/{model}@FILE.",
+        ) from error
+    preprocessing = clip.visual.preprocess_cfg
+    size = preprocessing["size"]
+    return TorchEncoder(
+        _ImageTower(clip),
+        name=f"open_clip/{model}@{Path(file).name}" if file else f"open_clip/{model}/{tag}",
+        mean=tuple(preprocessing["mean"]),
+        std=tuple(preprocessing["std"]),
+        input_px=int(size[0] if isinstance(size, (tuple, list)) else size),
+        crop_share=1.0,  # open_clip's evaluation transform: shorter side to the input size, then centre crop
+        device=device,
+    )
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """(model, pretrained tag, file) of a name; exactly one of tag and file is given."""
+    rest = name.removeprefix("open_clip/")
+    model, _, file = rest.partition("@")
+    if file:
+        return model, "", file
+    model, _, tag = rest.partition("/")
+    if not tag:
+        raise EncoderError(
+            f"{name!r} names no weights.", hint=f"Write open_clip/{model}/PRETRAINED or open_clip/{model}@FILE."
+        )
+    return model, tag, ""

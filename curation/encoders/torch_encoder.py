@@ -1,0 +1,86 @@
+"""Any torch network as an encoder: normalisation, fixed-size batches, unit norm, an identity with a digest."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import numpy as np
+import torch
+from torch import nn
+
+from curation.encoders import PixelArray
+from curation.errors import EncoderError
+from curation.values import FloatArray
+
+# Every forward pass has exactly this many images, the last one padded with zeros: the same kernels run for every image,
+# so an embedding does not depend on its batch mates and a resumed run gives the bits of an undisturbed one.
+FIXED_BATCH = 32
+
+
+class TorchEncoder:
+    """A frozen network from float images (B, 3, H, W), normalised by `mean` and `std`, to features (B, D)."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        name: str,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        input_px: int,
+        crop_share: float,
+        device: str,
+    ) -> None:
+        self._device = resolve_device(device)
+        # The digest covers everything that turns an image into numbers: weights, normalisation and geometry.
+        self.identity = f"{name}#{_digest(network, (*mean, *std, input_px, crop_share))[:12]}"
+        self.input_px = input_px
+        self.crop_share = crop_share
+        network = network.float().eval().requires_grad_(False).to(self._device)
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's stubs
+        self._scale = torch.tensor([1 / (255 * s) for s in std], device=self._device).view(1, 3, 1, 1)
+        self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=self._device).view(
+            1, 3, 1, 1
+        )
+        self.dimension = self.embed(np.zeros((1, input_px, input_px, 3), dtype=np.uint8), check=False).shape[1]
+
+    def embed(self, pixels: PixelArray, *, check: bool = True) -> FloatArray:
+        """Embed uint8 RGB pixels (B, input_px, input_px, 3): unit-norm float32, shape (B, dimension)."""
+        features = np.concatenate(
+            [self._forward(pixels[start : start + FIXED_BATCH]) for start in range(0, len(pixels), FIXED_BATCH)]
+        )
+        norms = np.linalg.norm(features, axis=1, keepdims=True)
+        if check and not (np.isfinite(norms).all() and (norms > 0).all()):
+            raise EncoderError(
+                f"{self.identity} gave a feature vector that is zero or not finite.",
+                hint="Its weights are unsuitable or damaged: choose another encoder.",
+            )
+        return np.divide(features, norms, out=np.zeros_like(features), where=norms > 0)
+
+    @torch.inference_mode()
+    def _forward(self, pixels: PixelArray) -> FloatArray:
+        batch = np.zeros((FIXED_BATCH, *pixels.shape[1:]), dtype=np.uint8)
+        batch[: len(pixels)] = pixels
+        images = (
+            torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float()
+        )  # NHWC memory is channels_last already
+        features: torch.Tensor = self._network(images * self._scale + self._shift)
+        vectors: FloatArray = features[: len(pixels)].float().cpu().numpy()
+        return vectors
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is a GPU where torch sees one; asking for a GPU that is not there is an error, not a silent fallback."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EncoderError("device 'cuda' was asked for and torch sees no GPU.", hint="Set the device to auto or cpu.")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _digest(network: nn.Module, settings: tuple[float, ...]) -> str:
+    digest = sha256(repr(settings).encode())
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().float().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()

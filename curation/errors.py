@@ -1,0 +1,65 @@
+"""Every error this library raises on purpose.
+
+    CurationError                 one sentence what was wrong, one hint what to do; exit code 1
+    ├── ConfigError               curate.toml has an unknown key or an impossible value
+    ├── WorkspaceError            the folder is not a workspace, or is one already
+    ├── SourceError               a source of images cannot be ingested as asked
+    ├── EncoderError              an encoder cannot be loaded, or its weights cannot be had
+    ├── EmbeddingError            embeddings are missing, or were made by another encoder
+    ├── SimilarityError           the similarity network cannot be trained, loaded or applied
+    ├── StoreError                the catalogue or the journal of decisions cannot be used
+    │   └── StoreBusyError        another process holds the catalogue
+    └── ExportError               a cleaned set cannot be written, or fails its check
+
+A bad *image* is never an exception beyond the room that decodes it: it is a row with a `reason`.
+"""
+
+from __future__ import annotations
+
+
+class CurationError(Exception):
+    """What was expected, what came and where (`message`), and what to do next (`hint`)."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ConfigError(CurationError):
+    """The configuration has an unknown key or a value outside its range."""
+
+
+class WorkspaceError(CurationError):
+    """The folder is not a workspace, or cannot become one."""
+
+
+class SourceError(CurationError):
+    """A source cannot be ingested as asked; nothing was written."""
+
+
+class EncoderError(CurationError):
+    """An encoder is unknown, or its weights cannot be had."""
+
+
+class EmbeddingError(CurationError):
+    """Embeddings are missing, damaged, or of another encoder."""
+
+
+class SimilarityError(CurationError):
+    """The similarity network cannot be trained, loaded or applied."""
+
+
+class StoreError(CurationError):
+    """The catalogue or the journal of decisions cannot be read or written."""
+
+
+class StoreBusyError(StoreError):
+    """Another process held the catalogue for longer than the time-out."""
+
+
+class ExportError(CurationError):
+    """A cleaned set cannot be written where asked, or what was written fails its check."""

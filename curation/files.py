@@ -1,0 +1,31 @@
+"""Files that are whole or not there: written beside, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def replace_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader, or a kill at any moment, sees the old content or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    flush_folder(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """`replace_bytes` for UTF-8 text."""
+    replace_bytes(path, text.encode("utf-8"))
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,73 @@
+"""A run is this readable list of stages; each runs when the fingerprint of its inputs has changed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from curation.config import Config
+from curation.progress import Progress, silent
+from curation.stages import embed, flag, score, train_similarity
+from curation.stages.stage import Stage, Summary
+from curation.store.connection import catalog
+from curation.store.runs import StageState, finish_run, put_stage, read_stages, start_run
+from curation.store.snapshot import publish_snapshot
+from curation.workspace import Workspace
+
+STAGES: tuple[Stage, ...] = (embed.STAGE, train_similarity.STAGE, score.STAGE, flag.STAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What happened to one stage: its figures, and whether it ran or was up to date."""
+
+    stage: str
+    ran: bool
+    summary: Summary
+
+
+def run_stages(
+    workspace: Workspace,
+    config: Config,
+    *,
+    command: str,
+    stages: tuple[Stage, ...] = STAGES,
+    always: bool = False,
+    progress: Progress = silent,
+    told: Callable[[StageResult], None] | None = None,
+) -> list[StageResult]:
+    """Run `stages` in order, each only if out of date (or `always`); `told` hears of each as it ends."""
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    with catalog(workspace) as connection:
+        start_run(connection, run_id, command, config)
+    results = []
+    for stage in stages:
+        result = _run_stage(stage, workspace, config, run_id, always, progress)
+        if told is not None:
+            told(result)
+        results.append(result)
+    with catalog(workspace) as connection:
+        finish_run(connection, run_id)
+    return results
+
+
+def is_up_to_date(stage: Stage, state: StageState, workspace: Workspace, config: Config) -> bool:
+    """Whether a stage's last results are there and belong to the inputs as they are now."""
+    return state.fingerprint == stage.fingerprint(workspace, config) and stage.intact(workspace, state.summary)
+
+
+def _run_stage(
+    stage: Stage, workspace: Workspace, config: Config, run_id: str, always: bool, progress: Progress
+) -> StageResult:
+    with catalog(workspace) as connection:
+        state = read_stages(connection).get(stage.name)
+    if state is not None and not always and is_up_to_date(stage, state, workspace, config):
+        return StageResult(stage.name, ran=False, summary=state.summary)
+    fingerprint = stage.fingerprint(workspace, config)  # of the inputs as they are before the work
+    summary = stage.run(workspace, config, progress)
+    with catalog(workspace) as connection:
+        put_stage(connection, stage.name, fingerprint, run_id, summary)
+    publish_snapshot(workspace)
+    return StageResult(stage.name, ran=True, summary=summary)

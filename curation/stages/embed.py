@@ -1,0 +1,97 @@
+"""`curate embed`: every readable image of the workspace gets an embedding; only what is missing is computed."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from curation.config import Config
+from curation.decoding import DecodedBatch, ImageReference, decode_images
+from curation.embedding_shards import Shards, listed_digests, shards_of, stored_digests, write_shard
+from curation.encoders import Encoder, load_encoder
+from curation.progress import Progress
+from curation.stages.stage import Stage, Summary, fingerprint_of
+from curation.store.connection import catalog
+from curation.store.images import images_to_embed, put_image_facts, read_image_facts
+from curation.workspace import Workspace
+
+
+def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
+    """Embed what has no embedding yet, shard by shard; a bad image becomes a row with its reason."""
+    encoder = load_encoder(config.embedding.encoder, config.embedding.device)
+    shards = shards_of(workspace.embeddings, encoder.identity)
+    with catalog(workspace) as connection:
+        wanted = images_to_embed(connection)
+    have = stored_digests(shards)
+    missing = [ImageReference(digest, uri) for digest, uri in wanted if digest not in have]
+    embedded = _embed(workspace, config, encoder, shards, missing, progress)
+    return {
+        "encoder": encoder.identity,
+        "dimension": encoder.dimension,
+        "images": len(wanted),
+        "embedded": embedded,
+        "cached": len(wanted) - len(missing),
+        "unreadable": len(missing) - embedded,
+    }
+
+
+def _embed(
+    workspace: Workspace,
+    config: Config,
+    encoder: Encoder,
+    shards: Shards,
+    missing: list[ImageReference],
+    progress: Progress,
+) -> int:
+    embedded = done = 0
+    pending: list[DecodedBatch] = []
+    batches = decode_images(missing, input_px=encoder.input_px, crop_share=encoder.crop_share, config=config.images)
+    vectors = []
+    for batch in batches:
+        pending.append(batch)
+        if len(batch.rows):
+            vectors.append(encoder.embed(batch.pixels))
+        done += len(batch.facts)
+        progress("embedding", done, len(missing))
+        if sum(len(held.facts) for held in pending) >= config.embedding.shard_size or done == len(missing):
+            embedded += _finish_shard(workspace, shards, pending, vectors)
+            pending, vectors = [], []
+    return embedded
+
+
+def _finish_shard(workspace: Workspace, shards: Shards, batches: list[DecodedBatch], vectors: list[np.ndarray]) -> int:
+    """Facts first, then the shard: a kill between them leaves images that are embedded again, and loses nothing."""
+    facts = list(chain.from_iterable(batch.facts for batch in batches))
+    with catalog(workspace) as connection:
+        put_image_facts(connection, facts)
+    digests = [batch.facts[row].sha256 for batch in batches for row in batch.rows]
+    if digests:
+        write_shard(shards, digests, np.concatenate(vectors))
+    return len(digests)
+
+
+def fingerprint(workspace: Workspace, config: Config) -> str:
+    """Changes with the images and with the encoder's name or, for local weights, its file."""
+    with catalog(workspace) as connection:
+        wanted = images_to_embed(connection)
+    return fingerprint_of("embed", encoder_key(config.embedding.encoder), sorted(digest for digest, _ in wanted))
+
+
+def encoder_key(name: str) -> list[str]:
+    """What tells encoders apart without loading one: the name and, for local weights, a digest of the file."""
+    file = Path(name.partition("@")[2])
+    return [name, sha256(file.read_bytes()).hexdigest()] if file.is_file() else [name]
+
+
+def intact(workspace: Workspace, summary: Summary) -> bool:
+    """Whether every image that has no reason against it has an embedding on disk."""
+    with catalog(workspace) as connection:
+        wanted = {digest for digest, _ in images_to_embed(connection)}
+        unread = {facts.sha256 for facts in read_image_facts(connection).values() if facts.reason is not None}
+    return wanted - unread <= listed_digests(shards_of(workspace.embeddings, summary["encoder"]))
+
+
+STAGE = Stage("embed", fingerprint, run, intact)

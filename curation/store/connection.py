@@ -1,0 +1,92 @@
+"""DuckDB's door: the catalogue is held for one short transaction, never longer."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from curation.errors import StoreBusyError, StoreError
+from curation.store.schema import migrate
+from curation.workspace import Workspace
+
+Connection = duckdb.DuckDBPyConnection
+
+BUSY_TIMEOUT_S = 60.0  # a stage's longest write (a million rows) takes a few seconds; a minute means something hangs
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.01, 0.5
+
+
+@contextmanager
+def catalog(workspace: Workspace, *, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[Connection]:
+    """One transaction on the catalogue: committed at the end of the block, rolled back when it raises.
+
+    Creates the catalogue and applies outstanding migrations. Waits with growing, jittered pauses while another process
+    holds the file; `StoreBusyError` names that process after `timeout_s`.
+    """
+    connection = _connect(workspace.catalog, timeout_s)
+    try:
+        migrate(connection)
+        connection.execute("BEGIN TRANSACTION")
+        yield connection
+        connection.execute("COMMIT")
+    except duckdb.Error as error:
+        raise StoreError(
+            f"{workspace.catalog} refused a query: {error}.",
+            hint="It can be rebuilt: move it away and ingest the sources again; decisions are kept elsewhere.",
+        ) from error
+    finally:
+        connection.close()  # an open transaction is rolled back
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[Connection]:
+    """A connection that cannot write, for immutable snapshots."""
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise StoreError(f"{path} cannot be opened: {error}.", hint="`curate run` publishes a new snapshot.") from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _connect(path: Path, timeout_s: float) -> Connection:
+    deadline = time.monotonic() + timeout_s
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return duckdb.connect(str(path))
+        except (duckdb.IOException, duckdb.ConnectionException) as error:
+            if not _is_busy(error):
+                raise StoreError(
+                    f"{path} cannot be opened: {error}.",
+                    hint="If it is damaged, move it away and ingest the sources again; decisions are kept elsewhere.",
+                ) from error
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(
+                    f"{path} has been held by {_holder(error)} for {timeout_s:g} s.",
+                    hint="Wait for it to finish, or end it, then run the command again.",
+                ) from error
+        except duckdb.Error as error:
+            raise StoreError(
+                f"{path} is not a catalogue this version can read: {error}.",
+                hint="Move it away and ingest the sources again; decisions are kept elsewhere.",
+            ) from error
+        time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, so that two waiting processes do not march in step
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def _is_busy(error: duckdb.Error) -> bool:
+    text = str(error)
+    return "Could not set lock" in text or "different configuration" in text
+
+
+def _holder(error: duckdb.Error) -> str:
+    found = re.search(r"held in (?P<program>\S+) \(PID (?P<pid>\d+)\)", str(error))
+    return f"process {found['pid']} ({found['program']})" if found else "another connection"

@@ -1,0 +1,32 @@
+"""Flags in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from curation.store.connection import Connection
+from curation.store.rows import fetch_rows, insert_rows
+from curation.values import Flag, FlagName
+
+_COLUMNS = {"sample_id": pa.string(), "name": pa.string(), "reason": pa.string()}
+
+
+def replace_flags(connection: Connection, flags: Sequence[Flag]) -> None:
+    """Put these flags in the place of all that were raised before."""
+    connection.execute("DELETE FROM flags")
+    insert_rows(connection, "flags", _COLUMNS, [(flag.sample_id, flag.name.value, flag.reason) for flag in flags])
+
+
+def read_flags(connection: Connection) -> dict[str, list[Flag]]:
+    """Sample id -> its flags, by flag name."""
+    flags: dict[str, list[Flag]] = {}
+    for sample_id, name, reason in fetch_rows(connection, "SELECT sample_id, name, reason FROM flags ORDER BY ALL"):
+        flags.setdefault(sample_id, []).append(Flag(sample_id, FlagName(name), reason))
+    return flags
+
+
+def count_flags(connection: Connection) -> dict[str, int]:
+    """Flag name -> samples that carry it."""
+    return dict(fetch_rows(connection, "SELECT name, count(*) FROM flags GROUP BY name ORDER BY name"))

@@ -1,0 +1,34 @@
+"""Many rows in and out of a table at once, through Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from curation.store.connection import Connection
+
+Row = tuple[Any, ...]
+
+
+def insert_rows(
+    connection: Connection, table: str, columns: Mapping[str, pa.DataType], rows: Sequence[Row], *, known: str = "FAIL"
+) -> None:
+    """Append `rows` to `table`; for rows whose key is there already, `known` says FAIL, IGNORE or REPLACE."""
+    if not rows:
+        return
+    arrays = [
+        pa.array(values, type=kind) for values, kind in zip(zip(*rows, strict=True), columns.values(), strict=True)
+    ]
+    connection.register("incoming", pa.Table.from_arrays(arrays, names=list(columns)))
+    conflict = "" if known == "FAIL" else f"OR {known} "
+    names = ", ".join(columns)
+    # Table and column names are constants of this room; values never enter the text.
+    connection.execute(f"INSERT {conflict}INTO {table} ({names}) SELECT {names} FROM incoming")  # noqa: S608
+    connection.unregister("incoming")
+
+
+def fetch_rows(connection: Connection, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    """All rows of a query."""
+    return connection.execute(query, list(parameters)).fetchall()

@@ -1,0 +1,57 @@
+"""Runs and the state of the stages in the catalogue."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from curation import __version__
+from curation.config import Config
+from curation.store.connection import Connection
+from curation.store.rows import fetch_rows
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """What a stage last did: the fingerprint of its inputs, when it finished (UTC), and its figures."""
+
+    stage: str
+    fingerprint: str
+    run_id: str
+    finished_at: datetime
+    summary: dict[str, Any]
+
+
+def start_run(connection: Connection, run_id: str, command: str, config: Config) -> None:
+    """Record that a command began, with the configuration it saw."""
+    connection.execute(
+        "INSERT INTO runs VALUES (?, ?, ?, NULL, ?, ?)",
+        [run_id, command, _now(), __version__, config.model_dump_json()],
+    )
+
+
+def finish_run(connection: Connection, run_id: str) -> None:
+    """Record that a command came to its end."""
+    connection.execute("UPDATE runs SET finished_at = ? WHERE run_id = ?", [_now(), run_id])
+
+
+def put_stage(connection: Connection, stage: str, fingerprint: str, run_id: str, summary: dict[str, Any]) -> None:
+    """Record that a stage finished for these inputs."""
+    connection.execute(
+        "INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?)",
+        [stage, fingerprint, run_id, _now(), json.dumps(summary)],
+    )
+
+
+def read_stages(connection: Connection) -> dict[str, StageState]:
+    """Stage name -> its last state."""
+    rows = fetch_rows(
+        connection, "SELECT stage, fingerprint, run_id, finished_at, summary FROM stages ORDER BY finished_at"
+    )
+    return {row[0]: StageState(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)  # the columns hold UTC without an offset

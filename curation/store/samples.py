@@ -1,0 +1,122 @@
+"""Samples in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from curation.store.connection import Connection
+from curation.store.rows import Row, fetch_rows, insert_rows
+from curation.values import CrawlFacts, Role, Sample
+
+_TEXT = pa.string()
+_COLUMNS = {
+    "sample_id": _TEXT,
+    "image_id": _TEXT,
+    "role": _TEXT,
+    "category": _TEXT,
+    "uri": _TEXT,
+    "version": _TEXT,
+    "sha256": _TEXT,
+    "reason": _TEXT,
+    "source": _TEXT,
+    "source_url": _TEXT,
+    "query": _TEXT,
+    "rank": pa.int64(),
+    "title": _TEXT,
+    "split": _TEXT,
+}
+_SELECT = f"SELECT {', '.join('s.' + name for name in _COLUMNS)} FROM samples s"  # noqa: S608 - constants
+
+
+def put_samples(connection: Connection, samples: Sequence[Sample]) -> None:
+    """Add samples; one that is there already (same sample id) takes its new place and facts."""
+    insert_rows(connection, "samples", _COLUMNS, [_row(sample) for sample in samples], known="REPLACE")
+
+
+def remove_samples(connection: Connection, sample_ids: Sequence[str]) -> None:
+    """Remove samples whose image was replaced by another at the same place."""
+    connection.execute("DELETE FROM samples WHERE sample_id IN (SELECT unnest(?))", [list(sample_ids)])
+
+
+def read_samples(connection: Connection, role: Role | None = None) -> list[Sample]:
+    """All samples (of one role), ordered by sample id."""
+    where = "" if role is None else " WHERE s.role = ?"
+    rows = fetch_rows(connection, f"{_SELECT}{where} ORDER BY s.sample_id", () if role is None else (role.value,))
+    return [_sample(row) for row in rows]
+
+
+def readable_samples(connection: Connection, role: Role) -> list[tuple[str, str, str]]:
+    """(sample_id, category, sha256) of the samples of one role whose image is not known to be bad, by sample id."""
+    query = """
+        SELECT s.sample_id, s.category, s.sha256 FROM samples s LEFT JOIN images i USING (sha256)
+        WHERE s.role = ? AND s.sha256 IS NOT NULL AND i.reason IS NULL ORDER BY s.sample_id
+    """
+    return [(row[0], row[1], row[2]) for row in fetch_rows(connection, query, (role.value,))]
+
+
+def known_entries(connection: Connection, source: str, role: Role) -> dict[tuple[str, str], tuple[str, str]]:
+    """(uri, category) -> (sample_id, version) of everything ingested from one source in one role."""
+    query = "SELECT uri, category, sample_id, version FROM samples WHERE source = ? AND role = ?"
+    return {(row[0], row[1]): (row[2], row[3]) for row in fetch_rows(connection, query, (source, role.value))}
+
+
+def known_sample_ids(connection: Connection, sample_ids: Sequence[str]) -> set[str]:
+    """Those of `sample_ids` that are in the catalogue."""
+    query = "SELECT sample_id FROM samples WHERE sample_id IN (SELECT unnest(?))"
+    return {row[0] for row in fetch_rows(connection, query, (list(sample_ids),))}
+
+
+def category_names(connection: Connection, role: Role) -> set[str]:
+    """The categories that have at least one sample in this role."""
+    return {
+        row[0] for row in fetch_rows(connection, "SELECT DISTINCT category FROM samples WHERE role = ?", (role.value,))
+    }
+
+
+def count_samples(connection: Connection) -> dict[str, dict[str, int]]:
+    """Role -> {samples, categories, unreadable}."""
+    query = """
+        SELECT s.role, count(*), count(DISTINCT s.category), count(*) FILTER (coalesce(s.reason, i.reason) IS NOT NULL)
+        FROM samples s LEFT JOIN images i USING (sha256) GROUP BY s.role ORDER BY s.role
+    """
+    return {
+        row[0]: {"samples": row[1], "categories": row[2], "unreadable": row[3]} for row in fetch_rows(connection, query)
+    }
+
+
+def unreadable_samples(connection: Connection) -> list[tuple[str, str, str]]:
+    """(sample_id, role, reason) of the samples that have no usable pixels, by sample id."""
+    query = """
+        SELECT s.sample_id, s.role, coalesce(s.reason, i.reason) AS why FROM samples s LEFT JOIN images i USING (sha256)
+        WHERE why IS NOT NULL ORDER BY s.sample_id
+    """
+    return [(row[0], row[1], row[2]) for row in fetch_rows(connection, query)]
+
+
+def _row(sample: Sample) -> Row:
+    crawl = sample.crawl
+    return (
+        sample.sample_id,
+        sample.image_id,
+        sample.role.value,
+        sample.category,
+        sample.uri,
+        sample.version,
+        sample.sha256,
+        sample.reason,
+        sample.source,
+        crawl.source_url,
+        crawl.query,
+        crawl.rank,
+        crawl.title,
+        crawl.split,
+    )
+
+
+def _sample(row: Row) -> Sample:
+    sample_id, image_id, role, category, uri, version, sha256, reason, source, *crawl = row
+    return Sample(
+        sample_id, image_id, Role(role), category, uri, version, sha256, reason, source, crawl=CrawlFacts(*crawl)
+    )

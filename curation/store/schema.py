@@ -1,0 +1,66 @@
+"""The tables of the catalogue, as an ordered list of migrations that is only ever appended to."""
+
+from __future__ import annotations
+
+import duckdb
+
+from curation.errors import StoreError
+
+# `samples` and `images` grow; `evidence` and `flags` are replaced whole by their stage, so they carry no key (a key
+# would be checked row by row while old and new rows meet in one transaction).
+_FIRST = """
+CREATE TABLE samples (
+    sample_id VARCHAR PRIMARY KEY, image_id VARCHAR NOT NULL, role VARCHAR NOT NULL, category VARCHAR NOT NULL,
+    uri VARCHAR NOT NULL, version VARCHAR NOT NULL, sha256 VARCHAR, reason VARCHAR, source VARCHAR NOT NULL,
+    source_url VARCHAR, query VARCHAR, rank BIGINT, title VARCHAR, split VARCHAR
+);
+CREATE TABLE images (
+    sha256 VARCHAR PRIMARY KEY, format VARCHAR NOT NULL, mode VARCHAR NOT NULL, width_px INTEGER NOT NULL,
+    height_px INTEGER NOT NULL, frames INTEGER NOT NULL, size_bytes BIGINT NOT NULL, reason VARCHAR
+);
+CREATE TABLE runs (
+    run_id VARCHAR PRIMARY KEY, command VARCHAR NOT NULL, started_at TIMESTAMP NOT NULL, finished_at TIMESTAMP,
+    tool_version VARCHAR NOT NULL, config JSON NOT NULL
+);
+CREATE TABLE stages (
+    stage VARCHAR PRIMARY KEY, fingerprint VARCHAR NOT NULL, run_id VARCHAR NOT NULL, finished_at TIMESTAMP NOT NULL,
+    summary JSON NOT NULL
+);
+CREATE TABLE evidence (
+    sample_id VARCHAR NOT NULL, weight FLOAT NOT NULL, weight_error FLOAT, own_similarity FLOAT, own_cosine FLOAT,
+    nearest STRUCT(category VARCHAR, similarity FLOAT)[] NOT NULL
+);
+CREATE TABLE flags (sample_id VARCHAR NOT NULL, name VARCHAR NOT NULL, reason VARCHAR NOT NULL);
+CREATE TABLE cleaned_sets (
+    content_hash VARCHAR NOT NULL, exported_at TIMESTAMP NOT NULL, format VARCHAR NOT NULL, path VARCHAR NOT NULL,
+    kept BIGINT NOT NULL, set_aside BIGINT NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring the catalogue to this version's schema, one transaction a migration."""
+    current = _version(connection)
+    if current > len(MIGRATIONS):
+        raise StoreError(
+            f"the catalogue has schema {current}, this version knows {len(MIGRATIONS)}.",
+            hint="Install the newer version of webnoise-curation that wrote it.",
+        )
+    for number, statements in enumerate(MIGRATIONS[current:], start=current + 1):
+        connection.execute("BEGIN TRANSACTION")
+        connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+        connection.execute(statements)
+        connection.execute("DELETE FROM schema_version")
+        connection.execute("INSERT INTO schema_version VALUES (?)", [number])
+        connection.execute("COMMIT")
+
+
+def _version(connection: duckdb.DuckDBPyConnection) -> int:
+    exists = connection.execute(
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_version'"
+    ).fetchall()
+    if exists[0][0] == 0:
+        return 0
+    return int(connection.execute("SELECT version FROM schema_version").fetchall()[0][0])

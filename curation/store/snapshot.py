@@ -1,0 +1,74 @@
+"""Immutable copies of the catalogue for readers: written beside, checked, renamed, named by a CURRENT file.
+
+A reader of a snapshot never waits for a writer of the catalogue, and never sees half a stage.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from curation.errors import StoreError
+from curation.files import replace_text
+from curation.store.connection import Connection, catalog, read_only
+from curation.store.rows import fetch_rows
+from curation.workspace import Workspace
+
+KEPT_SNAPSHOTS = 3  # a reader that opened an older one has had two stages' time to finish with it
+
+_TABLES = ("samples", "images", "runs", "stages", "evidence", "flags", "cleaned_sets")
+
+
+def publish_snapshot(workspace: Workspace) -> Path:
+    """Copy the catalogue as it stands into a new snapshot and make it the current one; returns its path."""
+    partial = workspace.snapshots / f".{os.getpid()}.partial"
+    partial.unlink(missing_ok=True)
+    with catalog(workspace) as connection:
+        expected = _counts(connection)
+        # Text, since ATTACH takes no parameter; a quote in a path is doubled.
+        connection.execute("ATTACH '{}' AS snapshot".format(str(partial).replace("'", "''")))
+        connection.execute("COPY FROM DATABASE catalog TO snapshot")
+        connection.execute("COMMIT")
+        connection.execute("DETACH snapshot")
+        connection.execute("BEGIN TRANSACTION")
+    with read_only(partial) as connection:
+        if (found := _counts(connection)) != expected:
+            raise StoreError(f"a snapshot has {found} rows where the catalogue has {expected}.", hint="Run it again.")
+    path = workspace.snapshots / f"{_next_number(workspace):08d}.duckdb"
+    partial.replace(path)
+    replace_text(workspace.snapshots / "CURRENT", path.name)
+    for old in _numbered(workspace)[:-KEPT_SNAPSHOTS]:
+        old.unlink(missing_ok=True)  # a reader that has it open keeps reading it
+    return path
+
+
+def current_snapshot(workspace: Workspace) -> Path:
+    """The path of the newest published snapshot."""
+    try:
+        return workspace.snapshots / (workspace.snapshots / "CURRENT").read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{workspace.root} has nothing published yet.", hint=f"`curate run {workspace.root}` does the work."
+        ) from error
+
+
+@contextmanager
+def snapshot(workspace: Workspace) -> Iterator[Connection]:
+    """A read-only connection to the newest snapshot."""
+    with read_only(current_snapshot(workspace)) as connection:
+        yield connection
+
+
+def _counts(connection: Connection) -> dict[str, int]:
+    return {name: fetch_rows(connection, f"SELECT count(*) FROM {name}")[0][0] for name in _TABLES}  # noqa: S608
+
+
+def _numbered(workspace: Workspace) -> list[Path]:
+    return sorted(workspace.snapshots.glob("[0-9]*.duckdb"))
+
+
+def _next_number(workspace: Workspace) -> int:
+    numbered = _numbered(workspace)
+    return int(numbered[-1].stem) + 1 if numbered else 1

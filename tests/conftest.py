@@ -1,0 +1,46 @@
+"""What every test starts from: few threads, a private workspace, small images with known content."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# Before torch and numba are imported: the suite runs beside other work, and small problems gain nothing from threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from curation.config import Config
+from curation.workspace import Workspace, create_workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An empty workspace with the default configuration."""
+    return create_workspace(tmp_path / "ws", Config())
+
+
+@pytest.fixture
+def write_image() -> Callable[..., Path]:
+    """`write_image(path, seed)` writes a small JPEG that differs for every seed."""
+
+    def write(path: Path, seed: int, *, size: int = 24) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path, quality=90)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("CURATION_DATA", Path(__file__).parent.parent.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"real data is not at {folder}: set CURATION_DATA to the folder that holds `data` and `weights`")
+    return folder

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.errors import StoreError
+from curation.store.journal import append_decision, category_ids, journal, latest_decisions, number_categories
+from curation.values import Decision, DecisionAction
+from curation.workspace import Workspace
+
+
+def decide(action: DecisionAction, sample_id: str = "s1", annotator: str = "first", **facts: object) -> Decision:
+    return Decision(sample_id, action, annotator, **facts)  # type: ignore[arg-type]
+
+
+def test_decisions__the_newest_counts_and_undo_takes_it_back(workspace: Workspace) -> None:
+    drop = decide(DecisionAction.DROP, context={"run": "r1", "key": "E"})
+    relabel = decide(DecisionAction.RELABEL, sample_id="s2", category="Wren")
+    with journal(workspace.journal) as connection:
+        append_decision(connection, decide(DecisionAction.KEEP))
+        append_decision(connection, drop)
+        append_decision(connection, relabel)
+        assert latest_decisions(connection) == {"s1": drop, "s2": relabel}
+        append_decision(connection, decide(DecisionAction.UNDO))
+        assert latest_decisions(connection) == {"s2": relabel}
+
+
+@pytest.mark.parametrize("statement", ["UPDATE decisions SET action = 'keep'", "DELETE FROM decisions"])
+def test_decisions__cannot_be_rewritten(workspace: Workspace, statement: str) -> None:
+    with journal(workspace.journal) as connection:
+        append_decision(connection, decide(DecisionAction.DROP))
+    with pytest.raises(StoreError, match="append-only"), journal(workspace.journal) as connection:
+        connection.execute(statement)
+    with journal(workspace.journal) as connection:
+        assert len(latest_decisions(connection)) == 1
+
+
+def test_decisions__survive_a_killed_writer(workspace: Workspace) -> None:
+    write = """
+        import os, signal, sys
+        from pathlib import Path
+        from curation.store.journal import append_decision, journal
+        from curation.values import Decision, DecisionAction
+        for number in range(5):
+            with journal(Path(sys.argv[1])) as connection:
+                append_decision(connection, Decision(f"s{number}", DecisionAction.DROP, "first"))
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(write), str(workspace.journal)], check=False)
+    assert done.returncode == -9
+    with journal(workspace.journal) as connection:
+        assert len(latest_decisions(connection)) == 5
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_journal__a_foreign_file_is_not_touched(workspace: Workspace) -> None:
+    workspace.journal.write_bytes(b"notes of mine, not a database" * 100)
+    with pytest.raises(StoreError, match="restore it from a backup"), journal(workspace.journal):
+        pass
+    assert workspace.journal.read_bytes().startswith(b"notes of mine")
+
+
+def test_decision__needs_a_name_and_a_category_only_to_relabel() -> None:
+    with pytest.raises(ValueError, match="annotator"):
+        decide(DecisionAction.KEEP, annotator=" ")
+    with pytest.raises(ValueError, match="category"):
+        decide(DecisionAction.RELABEL)
+    with pytest.raises(ValueError, match="category"):
+        decide(DecisionAction.KEEP, category="Wren")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sets(st.sampled_from("abcdefgh"), min_size=1), min_size=1, max_size=5))
+def test_category_ids__never_change_once_given(ingests: list[set[str]]) -> None:
+    with sqlite3.connect(":memory:") as connection:
+        from curation.store.journal import _SCHEMA
+
+        connection.executescript(_SCHEMA)
+        before: dict[str, int] = {}
+        for names in ingests:
+            number_categories(connection, names)
+            after = category_ids(connection)
+            assert after.items() >= before.items()
+            assert sorted(after.values()) == list(range(len(after)))
+            before = after
+    connection.close()
