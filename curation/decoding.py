@@ -1,0 +1,238 @@
+"""Decode many images in guarded processes: a decoder that crashes or hangs costs its own image and nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.decoding_worker import (
+    READY,
+    DecodedImage,
+    DecodeFunction,
+    DecodeSettings,
+    ImageReference,
+    WorkerOrder,
+    decode_reference,
+)
+from curation.errors import CurationError
+from curation.images import PixelArray
+from curation.values import ImageFacts
+
+if TYPE_CHECKING:
+    from curation.config import ImagesConfig
+
+__all__ = ["DecodedBatch", "ImageReference", "decode_images"]
+
+_RUN = 16  # images a worker gets at once: few messages, and a batch is still shared by several workers
+_RUNS_AHEAD = 3  # for every worker: one in hand, one waiting, one that the slowest image of a batch holds up
+_CRASHES_FORGIVEN = 1  # a worker killed from outside (out of memory) was perhaps not this image's fault: try once more
+_GRACE_S = 10.0  # a worker ends itself at the time-out; after this much more (it sleeps in the kernel) it is killed
+_REAP_S = 5.0  # a killed process that is still not gone by then waits for a dead disk: it is left to the system
+
+# A process of our own making rather than multiprocessing's: those import the caller's main module again, which costs
+# seconds with torch in it and runs a script without a main guard twice. Arguments: descriptor, then sys.path.
+_WORKER = "import sys; sys.path[:] = sys.argv[2:]; from curation.decoding_worker import serve; serve(int(sys.argv[1]))"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedBatch:
+    """A batch of images: the facts of all of them in the order asked, and the pixels of those that could be read.
+
+    `pixels` is uint8 of shape (K, input_px, input_px, 3); `rows` (K,) says which facts each belongs to.
+    """
+
+    facts: tuple[ImageFacts, ...]
+    pixels: PixelArray
+    rows: NDArray[np.intp]
+
+
+def decode_images(
+    references: Sequence[ImageReference],
+    *,
+    input_px: int,
+    crop_share: float,
+    config: ImagesConfig,
+    batch_size: int = 64,
+    decode: DecodeFunction = decode_reference,
+) -> Generator[DecodedBatch, None, None]:
+    """Decode images to squares of `input_px` in batches of `batch_size` references (the last may be shorter), in order.
+
+    Batches are decoded ahead while the caller works on the one it was given; a fixed number, so that memory stays
+    bounded. An image that cannot be read, that crashes its decoder, or that takes longer than `config.timeout_s` has a
+    `reason` in its facts. Closing the generator ends the processes at once. `decode` must be importable by name.
+    """
+    settings = DecodeSettings(input_px, crop_share, config.max_pixels)
+    size = min(config.workers or len(os.sched_getaffinity(0)), max(1, -(-len(references) // _RUN)))
+    batches_ahead = max(2, -(-size * _RUN * _RUNS_AHEAD // batch_size))
+    starts = iter(range(0, len(references), batch_size))
+    ahead: deque[list[Future[list[DecodedImage]]]] = deque()
+    pool = _WorkerPool(size, WorkerOrder(decode, settings, config.timeout_s))
+    try:
+        while True:
+            for start in starts:
+                ahead.append(pool.submit(references[start : start + batch_size]))
+                if len(ahead) > batches_ahead:
+                    break
+            if not ahead:
+                return
+            yield _to_batch([image for run in ahead.popleft() for image in run.result()], input_px)
+    finally:
+        pool.close()
+
+
+def _to_batch(images: list[DecodedImage], input_px: int) -> DecodedBatch:
+    rows = [row for row, image in enumerate(images) if image.pixels is not None]
+    pixels = np.empty((len(rows), input_px, input_px, 3), dtype=np.uint8)
+    if rows:
+        np.stack([image.pixels for image in images if image.pixels is not None], out=pixels)
+    return DecodedBatch(tuple(image.facts for image in images), pixels, np.array(rows, dtype=np.intp))
+
+
+class _WorkerPool:
+    """Worker processes, and as many threads that each feed one and wait for it. A lost worker is replaced."""
+
+    def __init__(self, size: int, order: WorkerOrder) -> None:
+        self._order = order
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="decoding")
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._living: set[_Worker] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, references: Sequence[ImageReference]) -> list[Future[list[DecodedImage]]]:
+        """Have a batch decoded in runs that several workers share; the runs' answers are in the order of the batch."""
+        runs = (references[first : first + _RUN] for first in range(0, len(references), _RUN))
+        return [self._threads.submit(self._decode_run, run) for run in runs]
+
+    def close(self) -> None:
+        """End every worker, whatever it is doing, then the threads, which see their workers end."""
+        with self._lock:
+            self._closed = True
+            for worker in self._living:
+                worker.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for worker in list(self._living):
+            self._bury(worker)
+
+    def _decode_run(self, references: Sequence[ImageReference]) -> list[DecodedImage]:
+        """One answer for each reference. The first that is unanswered when a worker ends is the one that ended it."""
+        done: list[DecodedImage] = []
+        crashes = 0
+        while True:
+            worker = self._take()
+            answers = list(worker.answers(references[len(done) :]))
+            done += answers
+            if len(done) == len(references):
+                self._idle.put(worker)
+                return done
+            crashes = 1 if answers else crashes + 1
+            self._bury(worker)
+            if worker.timed_out or crashes > _CRASHES_FORGIVEN:
+                facts = ImageFacts(references[len(done)].sha256, reason=worker.cause_of_death)
+                done.append(DecodedImage(facts, None))
+                crashes = 0
+            if len(done) == len(references):
+                return done
+
+    def _take(self) -> _Worker:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            pass
+        with self._lock:
+            if self._closed:
+                raise CancelledError
+            worker = _Worker(self._order.timeout_s)
+            self._living.add(worker)
+        worker.begin(self._order)
+        return worker
+
+    def _bury(self, worker: _Worker) -> None:
+        with self._lock:
+            self._living.discard(worker)
+        worker.end()
+
+
+class _Worker:
+    """One worker process and the connection to it."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._stuck = False
+        self._connection, theirs = multiprocessing.Pipe()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, arguments of our own
+                [sys.executable, "-c", _WORKER, str(theirs.fileno()), *sys.path],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C reaches the parent alone, even while the worker is still starting
+            )
+
+    def begin(self, order: WorkerOrder) -> None:
+        """Give the order and wait until the worker is up, so that a failing start is never blamed on an image."""
+        try:
+            self._connection.send(order)
+            ready = self._connection.recv() == READY
+        except (EOFError, ConnectionError):
+            ready = False
+        if not ready:
+            self.end()
+            raise CurationError(
+                f"a decoding process ended before its first image: {self.cause_of_death}.",
+                hint="Its own message is on the standard error; check the installation.",
+            )
+
+    def answers(self, references: Sequence[ImageReference]) -> Iterator[DecodedImage]:
+        """The answers in order; fewer than references where the process ends."""
+        try:
+            self._connection.send(references)
+            for reference in references:
+                if not self._connection.poll(self._timeout_s + _GRACE_S):
+                    self._stuck = True
+                    return
+                answer = self._connection.recv()
+                if isinstance(answer, str):
+                    raise RuntimeError(f"the decoder failed on {reference.uri}:\n{answer}")
+                yield answer
+        except (EOFError, ConnectionError):
+            return
+
+    @property
+    def timed_out(self) -> bool:
+        return self._stuck or self._process.returncode == -signal.SIGALRM
+
+    @property
+    def cause_of_death(self) -> str:
+        """Why the process ended, as the reason of the image it was working on."""
+        status = self._process.returncode
+        if self.timed_out:
+            return f"decoding took longer than {self._timeout_s:g} s"
+        if status is not None and status < 0:
+            return f"the decoder crashed ({signal.Signals(-status).name})"
+        return f"the decoder crashed (exit status {status})"
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> None:
+        """Close the connection, which ends an idle process, and make sure that it is gone."""
+        self._connection.close()
+        if self._stuck:
+            self.kill()
+        try:
+            self._process.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()

@@ -1,0 +1,115 @@
+"""What one decoding process does: read the bytes of one image after the other, decode them, answer.
+
+It is started with `python -c` (see `curation.decoding`) and imports neither torch nor pydantic, so it is up in a
+third of a second and small.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from curation.images import PixelArray, decode, shorter_side_px, square_pixels
+from curation.sources.location import UnreadableImageError, read_bytes
+from curation.values import ImageFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """An image by the digest its bytes had when it was ingested, and where they lie."""
+
+    sha256: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSettings:
+    """What is asked of every image: see `square_pixels` and `ImagesConfig`."""
+
+    input_px: int
+    crop_share: float
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """One answer; `pixels` is uint8 of shape (input_px, input_px, 3), None exactly when `facts.reason` is set."""
+
+    facts: ImageFacts
+    pixels: PixelArray | None
+
+
+DecodeFunction = Callable[[ImageReference, DecodeSettings], DecodedImage]
+
+
+def decode_reference(reference: ImageReference, settings: DecodeSettings) -> DecodedImage:
+    """Read, check and decode one image."""
+    try:
+        data = read_bytes(reference.uri)
+    except UnreadableImageError as error:
+        return DecodedImage(ImageFacts(sha256=reference.sha256, reason=error.reason), None)
+    decoded = decode(data, settings.max_pixels, shorter_side_px(settings.input_px, settings.crop_share))
+    if decoded.facts.sha256 != reference.sha256:
+        reason = "changed since it was ingested; ingest its source again"
+        return DecodedImage(ImageFacts(sha256=reference.sha256, size_bytes=len(data), reason=reason), None)
+    if decoded.image is None:
+        return DecodedImage(decoded.facts, None)
+    try:
+        return DecodedImage(decoded.facts, square_pixels(decoded.image, settings.input_px, settings.crop_share))
+    except MemoryError:
+        return DecodedImage(replace(decoded.facts, reason="decoding needs more memory than there is"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrder:
+    """The first message to a worker: what to do with every image, and how long one may take."""
+
+    decode: DecodeFunction
+    settings: DecodeSettings
+    timeout_s: float
+
+
+READY = "ready"  # the first message of a worker: from now on an end of the process is an image's fault
+
+
+def serve(descriptor: int) -> None:
+    """Answer until the other side closes. Messages: a `WorkerOrder`, then sequences of `ImageReference`.
+
+    Each reference is answered by its own message: a `DecodedImage`, or the traceback of a programming error as text.
+    An image that takes too long ends this process: the alarm's default action is the kernel's, so it works inside any
+    decoder and even after the parent has died.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    with Connection(descriptor) as connection:
+        try:
+            order: WorkerOrder = connection.recv()
+            connection.send(READY)
+            _silence_decoders()
+            while True:
+                references: Sequence[ImageReference] = connection.recv()
+                for reference in references:
+                    connection.send(_answer(reference, order))
+        except (EOFError, ConnectionError):  # the parent is done, or dead
+            return
+
+
+def _silence_decoders() -> None:
+    """libtiff and libjpeg write their complaints straight to the standard error; the image's reason tells them too."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+
+
+def _answer(reference: ImageReference, order: WorkerOrder) -> DecodedImage | str:
+    signal.setitimer(signal.ITIMER_REAL, order.timeout_s)
+    try:
+        return order.decode(reference, order.settings)
+    except Exception:
+        return traceback.format_exc()  # raised again by the parent
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,0 +1,117 @@
+"""Ingest: what is new is added once, what is wrong is said before anything is written, every file is accounted for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from curation.errors import SourceError
+from curation.stages.ingest import ingest
+from curation.store.connection import catalog
+from curation.store.journal import category_ids, journal
+from curation.store.samples import read_samples
+from curation.values import Role, Sample
+from curation.workspace import Workspace
+from tests.hostile import make_hostile_files
+
+WriteImage = Callable[..., Path]
+
+
+def stored(workspace: Workspace) -> dict[str, Sample]:
+    with catalog(workspace) as connection:
+        return {sample.image_id: sample for sample in read_samples(connection)}
+
+
+def test_ingest__a_second_time_adds_only_what_is_new(workspace: Workspace, tmp_path: Path, write_image: WriteImage) -> None:
+    source = tmp_path / "web"
+    write_image(source / "Wren" / "1.jpg", 1)
+    write_image(source / "Robin" / "2.jpg", 2)
+    first = ingest(workspace, source, Role.NOVEL)
+    assert (first.listed, first.added, first.known, first.categories) == (2, 2, 0, 2)
+    write_image(source / "Wren" / "3.jpg", 3)
+    second = ingest(workspace, source, Role.NOVEL)
+    assert (second.listed, second.added, second.known) == (3, 1, 2)
+    assert len(stored(workspace)) == 3
+
+
+def test_ingest__an_image_that_was_replaced_is_another_sample(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
+    source = tmp_path / "web"
+    path = write_image(source / "Wren" / "1.jpg", 1)
+    ingest(workspace, source, Role.NOVEL)
+    before = stored(workspace)["Wren/1.jpg"]
+    write_image(path, 2)
+    os.utime(path, ns=(1, 1))
+    report = ingest(workspace, source, Role.NOVEL)
+    after = stored(workspace)
+    assert report.changed == 1 and len(after) == 1
+    assert after["Wren/1.jpg"].sample_id != before.sample_id and after["Wren/1.jpg"].sha256 != before.sha256
+
+
+def test_ingest__a_moved_folder_keeps_its_samples(workspace: Workspace, tmp_path: Path, write_image: WriteImage) -> None:
+    write_image(tmp_path / "old" / "Wren" / "1.jpg", 1)
+    ingest(workspace, tmp_path / "old", Role.NOVEL)
+    before = stored(workspace)["Wren/1.jpg"]
+    (tmp_path / "old").rename(tmp_path / "new")
+    report = ingest(workspace, tmp_path / "new", Role.NOVEL)
+    after = stored(workspace)["Wren/1.jpg"]
+    assert (report.added, report.moved) == (0, 1)
+    assert after.sample_id == before.sample_id and "/new/" in after.uri
+
+
+def test_ingest__files_that_are_gone_are_counted(workspace: Workspace, tmp_path: Path, write_image: WriteImage) -> None:
+    write_image(tmp_path / "web" / "Wren" / "1.jpg", 1)
+    write_image(tmp_path / "web" / "Wren" / "2.jpg", 2)
+    ingest(workspace, tmp_path / "web", Role.NOVEL)
+    (tmp_path / "web" / "Wren" / "2.jpg").unlink()
+    assert ingest(workspace, tmp_path / "web", Role.NOVEL).gone == 1
+
+
+def test_ingest__a_category_is_base_or_novel_never_both(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
+    write_image(tmp_path / "base" / "Wren" / "1.jpg", 1)
+    write_image(tmp_path / "web" / "Wren" / "2.jpg", 2)
+    write_image(tmp_path / "web" / "Robin" / "3.jpg", 3)
+    ingest(workspace, tmp_path / "base", Role.BASE)
+    with pytest.raises(SourceError, match="1 categories would be both base and novel: Wren"):
+        ingest(workspace, tmp_path / "web", Role.NOVEL)
+    assert len(stored(workspace)) == 1  # nothing of the refused source was written
+    with journal(workspace.journal) as connection:
+        assert category_ids(connection) == {"Wren": 0}
+    assert ingest(workspace, tmp_path / "web", Role.TEST).added == 2  # a test set measures any category
+
+
+def test_ingest__an_empty_source_is_an_error_and_writes_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError):
+        ingest(workspace, tmp_path / "empty", Role.NOVEL)
+    assert stored(workspace) == {}
+
+
+def test_ingest__category_ids_do_not_depend_on_later_ingests(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
+    write_image(tmp_path / "one" / "Wren" / "1.jpg", 1)
+    ingest(workspace, tmp_path / "one", Role.NOVEL)
+    write_image(tmp_path / "two" / "Albatross" / "1.jpg", 2)
+    ingest(workspace, tmp_path / "two", Role.NOVEL)
+    workspace.catalog.unlink()  # the catalogue can be rebuilt, in any order
+    ingest(workspace, tmp_path / "two", Role.NOVEL)
+    ingest(workspace, tmp_path / "one", Role.NOVEL)
+    with journal(workspace.journal) as connection:
+        assert category_ids(connection) == {"Wren": 0, "Albatross": 1}
+
+
+def test_ingest__every_hostile_file_is_accounted_for(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "web" / "Wren"
+    folder.mkdir(parents=True)
+    expected = make_hostile_files(folder)
+    report = ingest(workspace, tmp_path / "web", Role.NOVEL)
+    assert report.listed + sum(report.ignored.values()) == len(expected) == len(os.listdir(folder))
+    assert report.listed == report.added == len(stored(workspace))
+    assert all(sample.sha256 or sample.reason for sample in stored(workspace).values())
