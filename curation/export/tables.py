@@ -1,0 +1,170 @@
+"""The three tables beside the images of every export: `samples.csv`, `categories.csv`, `set_aside.csv`.
+
+CSV after RFC 4180 in UTF-8: pandas, DuckDB and spreadsheets read it. An empty field is an unknown value.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from curation.errors import ExportError
+from curation.export.names import plain_text
+from curation.export.storage import Placement
+from curation.values import CleanedSample, CrawlFacts, Role, SetAside
+
+SAMPLES = "samples.csv"
+CATEGORIES = "categories.csv"
+SET_ASIDE = "set_aside.csv"
+
+DECIMALS = 6  # weights and probabilities are written, and hashed, with these many: finer than float32 tells apart
+_LONGEST_FIELD = 2**24  # a field of more characters is damage; the csv module's own bound is 131,072
+
+_FACTS = (
+    "sample_id",
+    "image_id",
+    "category",
+    "category_id",
+    "web_category",
+    "role",
+    "weight",
+    "noise_probability",
+    "sha256",
+    "uri",
+    "source_url",
+    "query",
+    "rank",
+    "title",
+    "split",
+)
+SAMPLE_COLUMNS = ("file", *_FACTS, "position", "size_bytes")
+CATEGORY_COLUMNS = ("category_id", "category", "folder")
+SET_ASIDE_COLUMNS = ("sample_id", "image_id", "web_category", "uri", "reason", "detail")
+
+
+def facts_of(sample: CleanedSample) -> dict[str, Any]:
+    """What is known of a sample as flat plain values, as every format writes them; `None` where unknown."""
+    noise = sample.noise_probability
+    facts = {
+        "sample_id": sample.sample_id,
+        "image_id": sample.image_id,
+        "category": sample.category,
+        "category_id": sample.category_id,
+        "web_category": sample.web_category,
+        "role": sample.role.value,
+        "weight": round(float(sample.weight), DECIMALS),
+        "noise_probability": None if noise is None else round(float(noise), DECIMALS),
+        "sha256": sample.sha256,
+        "uri": sample.uri,
+        "source_url": sample.crawl.source_url,
+        "query": sample.crawl.query,
+        "rank": sample.crawl.rank,
+        "title": sample.crawl.title,
+        "split": sample.crawl.split,
+    }
+    return {name: plain_text(value) if isinstance(value, str) else value for name, value in facts.items()}
+
+
+@contextmanager
+def new_sample_table(folder: Path) -> Iterator[Callable[[CleanedSample, Placement], None]]:
+    """Open a new `samples.csv`; the function it gives appends one row, so that no more than one is held."""
+    with (folder / SAMPLES).open("x", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, SAMPLE_COLUMNS)
+        writer.writeheader()
+        yield lambda sample, placement: writer.writerow(_row_of(sample, placement))
+
+
+def _row_of(sample: CleanedSample, placement: Placement) -> dict[str, Any]:
+    row = facts_of(sample)
+    row |= {"file": placement.file, "position": placement.position, "size_bytes": placement.size_bytes}
+    for name in ("weight", "noise_probability"):
+        row[name] = None if row[name] is None else f"{row[name]:.{DECIMALS}f}"
+    return row
+
+
+def read_samples(folder: Path) -> Iterator[tuple[CleanedSample, Placement]]:
+    """The rows of `samples.csv` in their order; raises `ExportError` naming the row that cannot be understood."""
+    for number, row in enumerate(_read(folder / SAMPLES, SAMPLE_COLUMNS), start=1):
+        try:
+            yield _sample_of(row), Placement(row["file"], int(row["position"]), int(row["size_bytes"]))
+        except ValueError as error:
+            raise _damaged(folder / SAMPLES, f"row {number}: {error}") from error
+
+
+def _sample_of(row: Mapping[str, str]) -> CleanedSample:
+    noise, rank = row["noise_probability"], row["rank"]
+    return CleanedSample(
+        sample_id=row["sample_id"],
+        image_id=row["image_id"],
+        role=Role(row["role"]),
+        category=row["category"],
+        category_id=int(row["category_id"]),
+        web_category=row["web_category"],
+        weight=float(row["weight"]),
+        noise_probability=float(noise) if noise else None,
+        uri=row["uri"],
+        sha256=row["sha256"],
+        crawl=CrawlFacts(
+            source_url=row["source_url"] or None,
+            query=row["query"] or None,
+            rank=int(rank) if rank else None,
+            title=row["title"] or None,
+            split=row["split"] or None,
+        ),
+    )
+
+
+def write_categories(folder: Path, categories: Mapping[str, int], folders: Mapping[str, str]) -> None:
+    """Write `categories.csv` in the order of the ids."""
+    by_id = sorted(categories.items(), key=lambda item: item[1])
+    rows = [(str(category_id), plain_text(name), folders[name]) for name, category_id in by_id]
+    _write(folder / CATEGORIES, CATEGORY_COLUMNS, rows)
+
+
+def read_categories(folder: Path) -> dict[str, int]:
+    """Category name -> id."""
+    try:
+        return {row["category"]: int(row["category_id"]) for row in _read(folder / CATEGORIES, CATEGORY_COLUMNS)}
+    except ValueError as error:
+        raise _damaged(folder / CATEGORIES, str(error)) from error
+
+
+def write_set_aside(folder: Path, set_aside: Iterable[SetAside]) -> None:
+    """Write `set_aside.csv`."""
+    rows = ([plain_text(getattr(item, column)) for column in SET_ASIDE_COLUMNS] for item in set_aside)
+    _write(folder / SET_ASIDE, SET_ASIDE_COLUMNS, rows)
+
+
+def read_set_aside(folder: Path) -> tuple[SetAside, ...]:
+    """The rows of `set_aside.csv`."""
+    return tuple(SetAside(**row) for row in _read(folder / SET_ASIDE, SET_ASIDE_COLUMNS))
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with path.open("x", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _read(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            header = next(lines, [])
+            if header != list(columns):
+                raise _damaged(path, f"its columns are {header}, expected {list(columns)}")
+            for line in lines:
+                if len(line) != len(columns):
+                    raise _damaged(path, f"line {lines.line_num} has {len(line)} fields, expected {len(columns)}")
+                yield dict(zip(columns, line, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, what: str) -> ExportError:
+    return ExportError(f"{path} is missing or damaged: {what}.", hint="Make the export again with `curate export`.")
