@@ -1,0 +1,155 @@
+"""The doors to timm and open_clip, with local weights: no test downloads anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from curation.encoders import PixelArray, checked_name, load_encoder
+from curation.encoders.torch_encoder import FIXED_BATCH, resolve_device
+from curation.errors import EncoderError
+
+MODEL = "test_resnet.r160_in1k".partition(".")[0]  # timm's own small network for tests
+
+
+def pixels(count: int, side: int, seed: int = 0) -> PixelArray:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a small timm network, with the facts that the loader reads from the metadata."""
+    torch.manual_seed(0)
+    network = timm.create_model(MODEL, pretrained=False, num_classes=0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    facts = {
+        "timm_kwargs": json.dumps({"num_classes": 0}),
+        "mean": "0.5,0.5,0.5",
+        "std": "0.5,0.5,0.5",
+        "input_size": "64",
+        "crop_pct": "0.9",
+    }
+    save_file(
+        {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()},
+        path,
+        facts,
+    )
+    return path
+
+
+def test_timm__local_weights_with_facts_from_the_metadata(weights_file: Path) -> None:
+    encoder = load_encoder(f"timm/{MODEL}@{weights_file}", "cpu")
+    assert (encoder.input_px, encoder.crop_share) == (64, 0.9)
+    vectors = encoder.embed(pixels(3, 64))
+    assert vectors.shape == (3, encoder.dimension) and vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_timm__the_numbers_are_those_of_the_network(weights_file: Path) -> None:
+    encoder = load_encoder(f"timm/{MODEL}@{weights_file}", "cpu")
+    network = timm.create_model(MODEL, pretrained=False, num_classes=0)
+    from safetensors.torch import load_file
+
+    network.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in load_file(weights_file).items()}
+    )
+    images = pixels(2, 64)
+    plain = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(network.eval()(plain), dim=1).numpy()
+    assert np.allclose(encoder.embed(images), expected, atol=1e-5)
+
+
+def test_encoder__an_image_has_the_same_bits_whatever_its_batch(weights_file: Path) -> None:
+    encoder = load_encoder(f"timm/{MODEL}@{weights_file}", "cpu")
+    images = pixels(FIXED_BATCH + 5, 64)
+    together = encoder.embed(images)
+    assert np.array_equal(encoder.embed(images[7:8])[0], together[7])
+    assert np.array_equal(encoder.embed(images[::-1])[::-1], together)
+
+
+def test_encoder__its_identity_follows_the_weights(weights_file: Path, tmp_path: Path) -> None:
+    first = load_encoder(f"timm/{MODEL}@{weights_file}", "cpu").identity
+    assert first == load_encoder(f"timm/{MODEL}@{weights_file}", "cpu").identity
+    torch.manual_seed(1)
+    network = timm.create_model(MODEL, pretrained=False, num_classes=0)
+    save_file(dict(network.state_dict()), tmp_path / weights_file.name)
+    assert load_encoder(f"timm/{MODEL}@{tmp_path / weights_file.name}", "cpu").identity != first
+
+
+def test_timm__weights_of_another_network_say_what_is_missing(weights_file: Path) -> None:
+    with pytest.raises(EncoderError, match=r"does not fit timm/resnet18: \d+ tensors missing"):
+        load_encoder(f"timm/resnet18@{weights_file}", "cpu")
+
+
+def test_timm__a_file_that_is_no_safetensors(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"<html>not found</html>")
+    with pytest.raises(EncoderError, match="not a readable safetensors file"):
+        load_encoder(f"timm/{MODEL}@{tmp_path / 'w.safetensors'}", "cpu")
+
+
+def test_timm__weights_that_cannot_be_downloaded_name_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError("the hub cannot be reached")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(EncoderError, match=r"could not be had: OSError: the hub cannot be reached.*@FILE.safetensors"):
+        load_encoder(f"timm/{MODEL}", "cpu")
+
+
+def test_open_clip__local_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
+    }
+    (tmp_path / "small-clip.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "small-clip.json")
+    clip = open_clip.create_model("small-clip", pretrained=None)
+    save_file(clip.state_dict(), tmp_path / "clip.safetensors")
+    encoder = load_encoder(f"open_clip/small-clip@{tmp_path / 'clip.safetensors'}", "cpu")
+    assert (encoder.input_px, encoder.dimension, encoder.crop_share) == (32, 16, 1.0)
+    images = pixels(2, 32)
+    mean, std = (torch.tensor(clip.visual.preprocess_cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    plain = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - mean) / std
+    with torch.inference_mode():
+        expected = clip.eval().encode_image(plain, normalize=True).numpy()
+    assert np.allclose(encoder.embed(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet50", "unknown encoder 'resnet50'"),
+        ("timm/no_such_net", "timm has no model 'no_such_net'"),
+        ("open_clip/ViT-B-32", "names no weights"),
+        ("open_clip/ViT-B-33/openai", "open_clip has no model 'ViT-B-33'"),
+        ("open_clip/ViT-B-32/no_such_tag", "no weights 'no_such_tag' for ViT-B-32. Known: "),
+        ("timm/resnet18@no/such/file.safetensors", "weights file no/such/file.safetensors does not exist"),
+    ],
+)
+def test_names__a_wrong_one_says_what_there_is(name: str, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
+        load_encoder(name, "cpu")
+
+
+def test_names__local_files_become_absolute(weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(weights_file.parent)
+    assert checked_name(f"timm/{MODEL}@{weights_file.name}") == f"timm/{MODEL}@{weights_file}"
+    assert checked_name("builtin") == "builtin"
+
+
+def test_device__a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EncoderError, match="torch sees no GPU"):
+        resolve_device("cuda")
+    assert resolve_device("auto").type == "cpu"
