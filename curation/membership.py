@@ -11,13 +11,14 @@ This is the judgement until the calibrated noise model (`noise_probability`) tak
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from curation.config import FlagsConfig
 from curation.errors import SimilarityError
-from curation.values import CategorySimilarity, Evidence
+from curation.values import CategorySimilarity, Evidence, Role, Sample
 
 # A mean over fewer clean images says nothing about a tail of 5 %: 60 leave three samples below it.
 _FEWEST_CLEAN = 20
@@ -58,10 +59,20 @@ def membership_threshold(clean_weights: Iterable[float], false_alarm_rate: float
     weights = np.fromiter(clean_weights, dtype=np.float64)
     if len(weights) < _FEWEST_CLEAN:
         raise SimilarityError(
-            f"{len(weights)} clean held-out base images are too few to say what is unusual; {_FEWEST_CLEAN} are needed.",
+            f"{len(weights)} clean held-out base images cannot tell what is unusual; {_FEWEST_CLEAN} are needed.",
             hint="Ingest more base images, or raise similarity.held_out in curate.toml.",
         )
     return float(np.quantile(weights, false_alarm_rate))
+
+
+def novel_memberships(
+    samples: Iterable[Sample], evidence: Mapping[str, Evidence], config: FlagsConfig
+) -> dict[str, Membership]:
+    """Sample id -> membership of every scored novel sample, the threshold taken from the clean base evidence."""
+    scored = [(sample, evidence[sample.sample_id]) for sample in samples if sample.sample_id in evidence]
+    clean = [item.weight for sample, item in scored if sample.role is Role.BASE]
+    novel = [(sample.category, item) for sample, item in scored if sample.role is Role.NOVEL]
+    return memberships(novel, membership_threshold(clean, config.false_alarm_rate)) if novel else {}
 
 
 def memberships(evidence: Iterable[tuple[str, Evidence]], threshold: float) -> dict[str, Membership]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -12,10 +13,12 @@ from curation.config import Config
 from curation.decoding import DecodedBatch, ImageReference, decode_images
 from curation.embedding_shards import Shards, listed_digests, shards_of, stored_digests, write_shard
 from curation.encoders import Encoder, load_encoder
+from curation.errors import EmbeddingError
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.images import images_to_embed, put_image_facts, read_image_facts
+from curation.values import FloatArray
 from curation.workspace import Workspace
 
 
@@ -25,6 +28,8 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     shards = shards_of(workspace.embeddings, encoder.identity)
     with catalog(workspace) as connection:
         wanted = images_to_embed(connection)
+    if not wanted:
+        raise EmbeddingError("there are no images to embed.", hint=f"`curate ingest {workspace.root} SOURCE` adds some.")
     have = stored_digests(shards)
     missing = [ImageReference(digest, uri) for digest, uri in wanted if digest not in have]
     embedded = _embed(workspace, config, encoder, shards, missing, progress)
@@ -48,21 +53,22 @@ def _embed(
 ) -> int:
     embedded = done = 0
     pending: list[DecodedBatch] = []
-    batches = decode_images(missing, input_px=encoder.input_px, crop_share=encoder.crop_share, config=config.images)
-    vectors = []
-    for batch in batches:
-        pending.append(batch)
-        if len(batch.rows):
-            vectors.append(encoder.embed(batch.pixels))
-        done += len(batch.facts)
-        progress("embedding", done, len(missing))
-        if sum(len(held.facts) for held in pending) >= config.embedding.shard_size or done == len(missing):
-            embedded += _finish_shard(workspace, shards, pending, vectors)
-            pending, vectors = [], []
+    vectors: list[FloatArray] = []
+    decoding = decode_images(missing, input_px=encoder.input_px, crop_share=encoder.crop_share, config=config.images)
+    with closing(decoding) as batches:
+        for batch in batches:
+            pending.append(batch)
+            if len(batch.rows):
+                vectors.append(encoder.embed(batch.pixels))
+            done += len(batch.facts)
+            progress("embedding", done, len(missing))
+            if sum(len(held.facts) for held in pending) >= config.embedding.shard_size or done == len(missing):
+                embedded += _finish_shard(workspace, shards, pending, vectors)
+                pending, vectors = [], []
     return embedded
 
 
-def _finish_shard(workspace: Workspace, shards: Shards, batches: list[DecodedBatch], vectors: list[np.ndarray]) -> int:
+def _finish_shard(workspace: Workspace, shards: Shards, batches: list[DecodedBatch], vectors: list[FloatArray]) -> int:
     """Facts first, then the shard: a kill between them leaves images that are embedded again, and loses nothing."""
     facts = list(chain.from_iterable(batch.facts for batch in batches))
     with catalog(workspace) as connection:

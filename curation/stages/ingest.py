@@ -71,8 +71,9 @@ def _refuse_both_roles(categories: set[str], role: Role, names: dict[Role, set[s
     opposite = {Role.BASE: Role.NOVEL, Role.NOVEL: Role.BASE}.get(role)
     both = sorted(categories & names[opposite]) if opposite else []
     if both:
+        shown = f"{', '.join(both[:5])}{' ...' if len(both) > 5 else ''}"
         raise SourceError(
-            f"{len(both)} categories would be both base and novel: {', '.join(both[:5])}{' ...' if len(both) > 5 else ''}.",
+            f"{len(both)} categories would be both base and novel: {shown}.",
             hint="Base and novel categories are disjoint: rename them, or ingest this source in the other role.",
         )
 

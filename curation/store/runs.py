@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from curation import __version__
 from curation.config import Config
+from curation.errors import EmbeddingError
 from curation.store.connection import Connection
 from curation.store.rows import fetch_rows
 
@@ -51,6 +53,14 @@ def read_stages(connection: Connection) -> dict[str, StageState]:
         connection, "SELECT stage, fingerprint, run_id, finished_at, summary FROM stages ORDER BY finished_at"
     )
     return {row[0]: StageState(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows}
+
+
+def embedding_encoder(connection: Connection, root: Path) -> str:
+    """The identity of the encoder whose embeddings the later stages use; `EmbeddingError` before the first `embed`."""
+    state = read_stages(connection).get("embed")
+    if state is None:
+        raise EmbeddingError("the images have no embeddings yet.", hint=f"`curate embed {root}` makes them.")
+    return str(state.summary["encoder"])
 
 
 def _now() -> datetime:

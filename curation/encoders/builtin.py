@@ -1,0 +1,94 @@
+"""The encoder that ships with the package: a small convolutional network, made by `curation.encoders.make_builtin`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from curation.encoders.torch_encoder import TorchEncoder
+from curation.errors import EncoderError
+
+WEIGHTS = Path(__file__).with_name("builtin.safetensors")
+INPUT_PX = 96
+DIMENSION = 256
+# Channels after each halving of the picture; chosen so that training takes minutes on one core.
+_CHANNELS = (24, 40, 72, 128)
+
+
+def load(name: str, device: str) -> TorchEncoder:
+    """Load the shipped encoder; raises `EncoderError` for any other name than `builtin`, or unusable weights."""
+    if name != "builtin":
+        raise EncoderError(f"unknown encoder {name!r}.", hint="The shipped encoder has one name: builtin.")
+    return TorchEncoder(
+        _shipped_network(),
+        name="builtin",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        input_px=INPUT_PX,
+        crop_share=1.0,
+        device=device,
+    )
+
+
+class BuiltinNetwork(nn.Module):
+    """A four-stage residual network: float images (B, 3, 96, 96) to features (B, 256)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, *rest = _CHANNELS
+        self.stem = nn.Sequential(nn.Conv2d(3, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU())
+        stages: list[nn.Module] = []
+        for before, after in zip(_CHANNELS, rest, strict=False):
+            stages += [_Residual(before, after, 2), _Residual(after, after, 1)]
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Conv2d(_CHANNELS[-1], DIMENSION, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.head(self.stages(self.stem(images)))
+        return maps.mean((2, 3))
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2016, basic block)."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or before != after:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
+            )
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        total: torch.Tensor = self.body(maps) + self.shortcut(maps)
+        return torch.relu(total)
+
+
+def _shipped_network() -> BuiltinNetwork:
+    try:
+        weights = load_file(WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise EncoderError(
+            f"the weights of the builtin encoder, {WEIGHTS}, cannot be read: {error}.",
+            hint="Install the package again, or make them: python -m curation.encoders.make_builtin.",
+        ) from error
+    network = BuiltinNetwork()
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise EncoderError(
+            f"{WEIGHTS} does not fit the builtin network: {str(error).splitlines()[0]}",
+            hint="Install the package again, or make them: python -m curation.encoders.make_builtin.",
+        ) from error
+    return network

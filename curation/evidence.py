@@ -1,0 +1,154 @@
+"""The evidence of a set of categories: how like its own and the other categories each sample is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.config import ScoringConfig, WeightsConfig
+from curation.progress import Progress, silent
+from curation.similarity.network import SimilarityNetwork
+from curation.similarity.scoring import mean_similarities, pair_similarities
+from curation.values import CategorySimilarity, Evidence, FloatArray
+from curation.weights import mean_without_self, normalise_weights, sample_weights, sampled_own_similarity
+
+KEPT_NEAREST = 9  # a reviewer picks the n-th likely category with one digit
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """How like its own category each sample is: arrays (N,), NaN where there is no other image or no error."""
+
+    weight: FloatArray
+    weight_error: FloatArray
+    similarity: FloatArray
+    cosine: FloatArray
+
+
+def find_evidence(
+    network: SimilarityNetwork,
+    sample_ids: Sequence[str],
+    categories: Sequence[str],
+    embeddings: FloatArray,
+    *,
+    scoring: ScoringConfig,
+    weights: WeightsConfig,
+    progress: Progress = silent,
+) -> list[Evidence]:
+    """Evidence of N samples with unit-norm `embeddings` (N, D), compared with each other and with nothing else.
+
+    Own-category pairs are all compared up to `scoring.exact_up_to` images of a category; beyond, with a random sample
+    of them. Another category is represented by at most `scoring.partners` of its images, drawn by its name, so that a
+    number does not depend on which other categories there are.
+    """
+    names = sorted(set(categories))
+    code = {name: number for number, name in enumerate(names)}
+    codes = np.array([code[category] for category in categories], dtype=np.int64)
+    own = _own_category(network, embeddings, codes, names, scoring, weights, progress)
+    similarity = _all_categories(network, embeddings, codes, names, scoring, progress)
+    similarity[np.arange(len(codes)), codes] = own.similarity
+    return [
+        Evidence(
+            sample_id=sample_id,
+            weight=float(own.weight[row]),
+            weight_error=_known(own.weight_error[row]),
+            own_similarity=_known(own.similarity[row]),
+            own_cosine=_known(own.cosine[row]),
+            nearest=_nearest(similarity[row], names),
+        )
+        for row, sample_id in enumerate(sample_ids)
+    ]
+
+
+def mean_cosine(embeddings: FloatArray) -> FloatArray:
+    """Mean cosine, [-1, 1], of each of N unit-norm embeddings (N, D) to the other N - 1; NaN for a single one."""
+    if len(embeddings) < 2:
+        return np.full(len(embeddings), np.nan, dtype=np.float32)
+    total = embeddings.sum(axis=0, dtype=np.float64)
+    means: FloatArray = ((embeddings @ total - 1) / (len(embeddings) - 1)).astype(np.float32)
+    return means
+
+
+def _own_category(
+    network: SimilarityNetwork,
+    embeddings: FloatArray,
+    codes: Indices,
+    names: Sequence[str],
+    scoring: ScoringConfig,
+    weights: WeightsConfig,
+    progress: Progress,
+) -> _Own:
+    own = _Own(*(np.full(len(codes), np.nan, dtype=np.float32) for _ in range(4)))
+    for number, name in enumerate(names):
+        rows = np.flatnonzero(codes == number)
+        members = embeddings[rows]
+        own.cosine[rows] = mean_cosine(members)
+        if len(rows) <= scoring.exact_up_to:
+            similarity = pair_similarities(
+                network,
+                members,
+                members,
+                memory_mib=scoring.memory_mib,
+                precision=scoring.precision,
+                device=scoring.device,
+            )
+            own.similarity[rows] = mean_without_self(similarity)
+            own.weight[rows] = sample_weights(similarity, **weights.model_dump())
+        else:
+            estimate, error = sampled_own_similarity(network, members, scoring, seed=crc32(name.encode()))
+            own.similarity[rows] = estimate
+            own.weight[rows] = normalise_weights(estimate)
+            own.weight_error[rows] = error / estimate.mean()
+        progress("own category", number + 1, len(names))
+    return own
+
+
+def _all_categories(
+    network: SimilarityNetwork,
+    embeddings: FloatArray,
+    codes: Indices,
+    names: Sequence[str],
+    scoring: ScoringConfig,
+    progress: Progress,
+) -> FloatArray:
+    """Mean similarity (N, C) of every sample to the partners drawn from every category, itself left out."""
+    partners = np.concatenate(
+        [_draw(np.flatnonzero(codes == number), scoring.partners, name) for number, name in enumerate(names)]
+    )
+    self_index = np.full(len(codes), -1, dtype=np.int64)
+    self_index[partners] = np.arange(len(partners))
+    return mean_similarities(
+        network,
+        embeddings,
+        embeddings[partners],
+        codes[partners],
+        self_index=self_index,
+        n_categories=len(names),
+        memory_mib=scoring.memory_mib,
+        precision=scoring.precision,
+        device=scoring.device,
+        progress=lambda done, total: progress("other categories", done, total),
+    )
+
+
+def _draw(rows: Indices, most: int, name: str) -> Indices:
+    """At most `most` of `rows`, the same ones for the same category name and rows."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(crc32(name.encode())).choice(rows, most, replace=False))
+
+
+def _nearest(similarity: FloatArray, names: Sequence[str]) -> tuple[CategorySimilarity, ...]:
+    known = np.flatnonzero(~np.isnan(similarity))
+    ranked = known[np.argsort(-similarity[known], kind="stable")][:KEPT_NEAREST]
+    return tuple(CategorySimilarity(names[number], float(similarity[number])) for number in ranked)
+
+
+def _known(value: np.float32) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,35 @@
+"""Bands of rows over plain threads, one band a thread at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+def for_each_band(work: Callable[[slice], None], rows: int, band: int) -> None:
+    """Call `work` for each of the slices of `band` rows that cover `rows`, on as many threads as torch uses.
+
+    Inside, torch runs on one thread and without gradients. On a busy machine this is several times faster than torch's
+    own threads, which all wait for the slowest after every layer (measured: 94 against 17 to 49 GFLOP/s with both
+    cores shared). numba's thread pools are avoided for another reason: they abort the process after a fork.
+    """
+    bands = [slice(top, min(top + band, rows)) for top in range(0, rows, band)]
+    threads = min(torch.get_num_threads(), len(bands))
+    if threads <= 1:
+        for part in bands:
+            work(part)
+        return
+
+    @torch.inference_mode()
+    def alone(part: slice) -> None:
+        work(part)
+
+    usual = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for done in [pool.submit(alone, part) for part in bands]:
+                done.result()
+    finally:
+        torch.set_num_threads(usual)  # the workers' setting is also the default of threads that start later

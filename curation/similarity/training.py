@@ -1,0 +1,269 @@
+"""Training the similarity network on base categories; held-out base categories choose the best state of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from curation.config import SimilarityConfig
+from curation.errors import SimilarityError
+from curation.similarity.episodes import endless_batches
+from curation.similarity.network import DomainClassifier, SimilarityNetwork, category_codes, choose_device
+from curation.similarity.pair_metrics import PairMetrics, pair_loss, pair_metrics
+from curation.similarity.scoring import pair_similarities
+from curation.similarity.whitening import fit_whitening
+from curation.values import FloatArray
+
+Progress = Callable[[int, int, dict[str, float]], None]
+Codes = NDArray[np.int64]
+
+_HELD_OUT_IMAGES = 400  # 160,000 pairs: standard error of a pair's AP below 0.005 on birds, and cheap for every head
+_SCORING_MIB = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedNetwork:
+    """A network in evaluation mode on the CPU, and how well it tells the pairs of held-out base categories apart.
+
+    `pair_metrics` has two entries: "with_diagonal" (as published) and "without_diagonal" (no image with itself).
+    """
+
+    network: SimilarityNetwork
+    training_categories: tuple[str, ...]
+    held_out_categories: tuple[str, ...]
+    pair_metrics: dict[str, PairMetrics]
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """Embeddings (N, D) sorted by category, their category codes (N,) and the names the codes stand for."""
+
+    embeddings: FloatArray
+    codes: Codes
+    names: tuple[str, ...]
+
+    def only(self, names: Sequence[str]) -> _Images:
+        """The images of some of the categories, with codes of their own."""
+        wanted = np.isin(self.codes, [self.names.index(name) for name in names])
+        return _sorted_images(self.embeddings[wanted], [self.names[code] for code in self.codes[wanted]])
+
+
+def train_network(
+    embeddings: FloatArray,
+    categories: Sequence[str],
+    config: SimilarityConfig,
+    *,
+    novel_embeddings: FloatArray | None = None,
+    novel_categories: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> TrainedNetwork:
+    """Train on base images: `embeddings` unit-norm float32 (N, D), `categories` their N clean categories.
+
+    With `config.beta` > 0 the novel images and their web categories are needed too; no similarity is learned from them,
+    they only make base and novel pairs look alike (A.2.2). The same seed gives the same network bit by bit on a CPU with the
+    same number of threads, in whatever order the categories come. Raises `SimilarityError` where there are too few
+    categories or images, or the loss stops being a number. `progress(done, total, figures)` is called after each batch.
+    """
+    base = _sorted_images(embeddings, categories)
+    novel = _novel_images(novel_embeddings, novel_categories, config.beta)
+    generator = np.random.default_rng(config.seed)
+    training, held_out = _split(base, config.held_out, generator)
+    judged = _sample_evenly(held_out, _HELD_OUT_IMAGES, generator)
+    device = choose_device(config.device)
+    network = _new_network(training, config).to(device)
+    best_loss, best_state = math.inf, network.state_dict()
+    evaluate_at = {round(config.batches * part / config.evaluations) for part in range(1, config.evaluations + 1)}
+    figures: dict[str, float] = {}
+    for batch, losses in enumerate(_training_steps(network, training, novel, config, generator), start=1):
+        figures |= losses
+        if batch in evaluate_at:
+            network.eval()
+            similarity = _own_similarities(network, judged, device)
+            figures["held_out_loss"] = pair_loss(similarity, judged.codes, config.similar_weight)
+            network.train()
+            if figures["held_out_loss"] < best_loss:
+                best_loss, best_state = figures["held_out_loss"], copy.deepcopy(network.state_dict())
+        if progress is not None:
+            progress(batch, config.batches, dict(figures))
+    network.load_state_dict(best_state)
+    network = network.cpu().eval()
+    similarity = _own_similarities(network, judged, torch.device("cpu"))
+    metrics = {
+        "with_diagonal": pair_metrics(similarity, judged.codes, self_pairs=True),
+        "without_diagonal": pair_metrics(similarity, judged.codes, self_pairs=False),
+    }
+    return TrainedNetwork(network, training.names, held_out.names, metrics)
+
+
+def _training_steps(
+    network: SimilarityNetwork,
+    training: _Images,
+    novel: _Images | None,
+    config: SimilarityConfig,
+    generator: np.random.Generator,
+) -> Iterator[dict[str, float]]:
+    """Take `config.batches` steps, one for every value yielded: the losses of that step."""
+    device = network.centre.device
+    groups = [training] if novel is None else [training, novel]
+    size = min(config.batch_size, *(len(group.codes) for group in groups))
+    draws = [config.categories_per_batch, config.novel_categories_per_batch]
+    batches = [
+        endless_batches(group.codes, size, drawn, generator) for group, drawn in zip(groups, draws, strict=False)
+    ]
+    with torch.no_grad():
+        standardised = [network.standardise(torch.from_numpy(group.embeddings).to(device)) for group in groups]
+    optimiser = _optimiser(network, config)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, max(1, math.ceil(config.batches / 3)), gamma=0.5)
+    domain = None if novel is None else _DomainStep(network.relation_width, config, device)
+    network.train()
+    for _ in range(config.batches):
+        positions = [next(source) for source in batches]
+        images = torch.stack([group[torch.from_numpy(at)] for group, at in zip(standardised, positions, strict=True)])
+        outputs, relation = network.pair_outputs(images)
+        codes = torch.from_numpy(training.codes[positions[0]]).to(device)
+        similar = (codes[:, None] == codes[None, :]).flatten().long()
+        loss = similarity_loss(outputs[: len(similar)], similar, config.similar_weight)
+        losses = {"loss": _finite(loss, config)}
+        total = loss
+        if domain is not None:
+            total = loss - config.beta * domain.loss(relation)
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        if domain is not None:
+            losses["domain_loss"] = domain.step(relation.detach())
+        schedule.step()
+        yield losses
+    _finite(
+        sum((parameter.detach().sum() for parameter in network.parameters()), torch.zeros((), device=device)), config
+    )
+
+
+def similarity_loss(outputs: Tensor, similar: Tensor, similar_weight: float) -> Tensor:
+    """L_sim: cross-entropy of outputs (B, 2) against `similar` (B,) in {0, 1} (A.2.2).
+
+    Similar pairs weigh `similar_weight` times a dissimilar one (1 = the published mean); with 0 they weigh together as much
+    as all dissimilar pairs: then similarity is calibrated for "as often similar as not", which is where the images of one web
+    category are, and the weights separate better (held-out birds AUROC 0.954 against 0.950).
+    """
+    count = similar.sum().clamp(min=1)
+    weight = (len(similar) - count).clamp(min=1) / count if similar_weight == 0 else count.new_tensor(similar_weight)
+    class_weights = torch.stack([torch.ones_like(weight, dtype=outputs.dtype), weight.to(outputs.dtype)])
+    return F.cross_entropy(outputs, similar, weight=class_weights)
+
+
+class _DomainStep:
+    """The domain classifier, its optimiser and L_D: cross-entropy of relation features, base pairs first, then novel."""
+
+    def __init__(self, relation_width: int, config: SimilarityConfig, device: torch.device) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed + 1)
+            self.classifier = DomainClassifier(relation_width).to(device)
+        self.optimiser = _optimiser(self.classifier, config)
+
+    def loss(self, relation: Tensor) -> Tensor:
+        half = len(relation) // 2
+        target = torch.arange(len(relation), device=relation.device).ge(half).long()
+        return F.cross_entropy(self.classifier(relation), target)
+
+    def step(self, relation: Tensor) -> float:
+        """Minimise L_D on detached relation features; gradients left by the network's own step are discarded first."""
+        loss = self.loss(relation)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return float(loss.detach())
+
+
+def _optimiser(module: torch.nn.Module, config: SimilarityConfig) -> torch.optim.SGD:
+    decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    others = [
+        parameter for parameter in module.parameters() if parameter.ndim <= 1
+    ]  # BN, biases and the scale: no decay
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
+
+
+def _finite(loss: Tensor, config: SimilarityConfig) -> float:
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise SimilarityError(
+            f"training diverged: the loss is {value}.",
+            hint=f"Lower similarity.learning_rate (now {config.learning_rate:g}) or similarity.beta (now {config.beta:g}).",
+        )
+    return value
+
+
+def _new_network(training: _Images, config: SimilarityConfig) -> SimilarityNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = SimilarityNetwork(config.head, training.embeddings.shape[1], projection=config.projection)
+    if config.whitening:
+        centre, whitening = fit_whitening(training.embeddings, training.codes, config.shrinkage)
+        network.centre.copy_(torch.from_numpy(centre))
+        network.whitening.copy_(torch.from_numpy(whitening))
+    return network
+
+
+def _own_similarities(network: SimilarityNetwork, images: _Images, device: torch.device) -> FloatArray:
+    return pair_similarities(network, images.embeddings, images.embeddings, memory_mib=_SCORING_MIB, device=device.type)
+
+
+def _sorted_images(embeddings: FloatArray, categories: Sequence[str]) -> _Images:
+    if embeddings.ndim != 2 or len(embeddings) != len(categories):
+        raise SimilarityError(
+            f"expected one category for every row of a matrix of embeddings; got shape {embeddings.shape} "
+            f"and {len(categories)} categories.",
+            hint="Embed the images again.",
+        )
+    if not np.isfinite(embeddings).all():
+        raise SimilarityError("some embeddings are not finite numbers.", hint="Embed the images again.")
+    names, codes = category_codes(categories)
+    order = np.argsort(codes, kind="stable")
+    rows = np.ascontiguousarray(embeddings[order], dtype=np.float32)
+    return _Images(rows, np.array(codes, dtype=np.int64)[order], tuple(names))
+
+
+def _novel_images(embeddings: FloatArray | None, categories: Sequence[str] | None, beta: float) -> _Images | None:
+    """The novel images where the adversarial loss wants them; `None` where it is off."""
+    if beta == 0:
+        return None
+    if embeddings is None or categories is None or len(embeddings) == 0:
+        raise SimilarityError(
+            f"similarity.beta is {beta:g}: the adversarial loss needs novel images, and there are none.",
+            hint="Ingest and embed novel images first, or set similarity.beta to 0.",
+        )
+    return _sorted_images(embeddings, categories)
+
+
+def _split(base: _Images, share: float, generator: np.random.Generator) -> tuple[_Images, _Images]:
+    """Training and held-out categories; at least two of each, all with at least two images."""
+    sizes = np.bincount(base.codes, minlength=len(base.names))
+    usable = np.flatnonzero(sizes >= 2)
+    if len(usable) < 4:
+        raise SimilarityError(
+            f"expected at least 4 base categories with 2 or more images (2 to learn from, 2 to judge by), "
+            f"got {len(usable)} of {len(base.names)}.",
+            hint="Ingest more base categories: any clean, labelled ones of the same kind of image will do.",
+        )
+    how_many = min(max(2, round(share * len(base.names))), len(usable) - 2)
+    held_out = set(generator.choice(usable, size=how_many, replace=False).tolist())
+    training = [name for code, name in enumerate(base.names) if code not in held_out]
+    return base.only(training), base.only([name for code, name in enumerate(base.names) if code in held_out])
+
+
+def _sample_evenly(images: _Images, limit: int, generator: np.random.Generator) -> _Images:
+    """At most about `limit` images, as evenly over the categories as they allow (at least two of each)."""
+    each = max(2, limit // len(images.names))
+    kept = [
+        np.sort(generator.permutation(np.flatnonzero(images.codes == code))[:each]) for code in range(len(images.names))
+    ]
+    return _Images(images.embeddings[np.concatenate(kept)], images.codes[np.concatenate(kept)], images.names)

@@ -1,0 +1,87 @@
+"""`curate score`: evidence of every novel sample, and of the clean base ones that thresholds are taken from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curation.config import Config
+from curation.embedding_shards import read_embeddings, shards_of
+from curation.evidence import find_evidence
+from curation.progress import Progress
+from curation.similarity.checkpoint import LoadedNetwork, load_network
+from curation.stages.stage import Stage, Summary, fingerprint_of
+from curation.store.connection import catalog
+from curation.store.evidence import replace_evidence
+from curation.store.runs import embedding_encoder, read_stages
+from curation.store.samples import readable_samples
+from curation.values import Evidence, Role
+from curation.workspace import Workspace
+
+
+def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
+    """Compare the novel samples with each other, and the held-out base samples with each other."""
+    with catalog(workspace) as connection:
+        encoder = embedding_encoder(connection, workspace.root)
+        novel = readable_samples(connection, Role.NOVEL)
+        base = readable_samples(connection, Role.BASE)
+    loaded = load_network(workspace.network, encoder_identity=encoder, device="cpu")
+    held_out = set(loaded.metadata.held_out_categories)
+    clean = [sample for sample in base if sample[1] in held_out]
+    evidence = [
+        item for samples in (novel, clean) for item in _evidence(workspace, config, encoder, loaded, samples, progress)
+    ]
+    with catalog(workspace) as connection:
+        replace_evidence(connection, evidence)
+    scored = evidence[: len(novel)]
+    return {
+        "network": loaded.identity,
+        "novel samples": len(novel),
+        "novel categories": len({category for _, category, _ in novel}),
+        "clean base samples": len(clean),
+        "lowest weight": float(np.min([item.weight for item in scored])) if scored else None,
+        "highest weight": float(np.max([item.weight for item in scored])) if scored else None,
+    }
+
+
+def _evidence(
+    workspace: Workspace,
+    config: Config,
+    encoder: str,
+    loaded: LoadedNetwork,
+    samples: list[tuple[str, str, str]],
+    progress: Progress,
+) -> list[Evidence]:
+    if not samples:
+        return []
+    sample_ids, categories, digests = zip(*samples, strict=True)
+    return find_evidence(
+        loaded.network,
+        sample_ids,
+        categories,
+        read_embeddings(shards_of(workspace.embeddings, encoder), digests),
+        scoring=config.scoring,
+        weights=config.weights,
+        progress=progress,
+    )
+
+
+def fingerprint(workspace: Workspace, config: Config) -> str:
+    """Changes with the novel samples, the network, and the configuration of scoring and weights."""
+    with catalog(workspace) as connection:
+        trained = read_stages(connection).get("train-similarity")
+        novel = readable_samples(connection, Role.NOVEL)
+    return fingerprint_of(
+        "score",
+        trained and trained.summary["network"],
+        novel,
+        config.scoring.model_dump(exclude={"memory_mib", "device"}),  # these change the speed, not the numbers
+        config.weights.model_dump(),
+    )
+
+
+def intact(workspace: Workspace, summary: Summary) -> bool:  # noqa: ARG001 - the signature is the stage's
+    """Evidence lies in the catalogue, beside the record of its stage."""
+    return True
+
+
+STAGE = Stage("score", fingerprint, run, intact)
