@@ -89,7 +89,10 @@ def init(
 @app.command()
 def ingest(
     workspace: WorkspaceArgument,
-    source: Annotated[Path, typer.Argument(help="A folder category/*.jpg, a CSV or Parquet manifest, or tar shards.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="A folder category/*.jpg, a CSV or Parquet manifest, or tar shards."),
+    ],
     role: Annotated[RoleName, typer.Option(help="Clean categories (base), web categories (novel), or a test set.")],
     as_json: JsonOption = False,
 ) -> None:
@@ -194,9 +197,8 @@ def scores(
 
     Example: curate scores birds --out scores.csv --sheets sheets
     """
-    from curation.stages.scores import draw_weight_sheets, write_score_table
-
     from app.terminal import progress_bars
+    from curation.stages.scores import draw_weight_sheets, write_score_table
     from curation.workspace import open_workspace
 
     opened = open_workspace(workspace)
@@ -276,9 +278,9 @@ def status(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="A new folder for the images, the workspace and the results.")] = Path(
-        "curation-demo"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A new folder for the images, the workspace and the results.")
+    ] = Path("curation-demo"),
     seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -286,9 +288,8 @@ def demo(
 
     Example: curate demo /tmp/demo
     """
-    from curation.demo import run_demo
-
     from app.terminal import print_facts, print_json, print_table, progress_bars
+    from curation.demo.run import run_demo
 
     with progress_bars() as progress:
         result = run_demo(folder, seed=seed, progress=progress)

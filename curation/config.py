@@ -52,7 +52,9 @@ class SimilarityConfig(_Section):
     projection: int = Field(512, ge=2, description="dimensions the metric head compares; more changed nothing on birds")
     whitening: bool = Field(True, description="start from embeddings whitened within base categories (closed form)")
     shrinkage: float = Field(
-        3.0, gt=0, description="how far whitening is held back, in mean variances; 1 to 10 are alike on held-out birds"
+        0.0,
+        ge=0,
+        description="how far whitening is held back, in mean variances; 0 = what suits the held-out categories",
     )
     batches: int = Field(600, ge=1, description="episodic training batches")
     batch_size: int = Field(
@@ -82,7 +84,7 @@ class ScoringConfig(_Section):
     """How pairs are compared."""
 
     exact_up_to: int = Field(
-        4000, ge=2, description="a category of more images is compared with a random sample of this many of its images"
+        4000, ge=3, description="a category of more images is compared with a random sample of this many of its images"
     )
     partners: int = Field(
         500,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
 from zlib import crc32
 
 import numpy as np
@@ -11,10 +13,11 @@ from numpy.typing import NDArray
 
 from curation.config import ScoringConfig, WeightsConfig
 from curation.progress import Progress, silent
+from curation.similarity.folded import Precision
 from curation.similarity.network import SimilarityNetwork
-from curation.similarity.scoring import mean_similarities, pair_similarities
+from curation.similarity.scoring import both_orders, mean_similarities, pair_similarities
 from curation.values import CategorySimilarity, Evidence, FloatArray
-from curation.weights import mean_without_self, normalise_weights, sample_weights, sampled_own_similarity
+from curation.weights import normalise_weights, own_similarity, sample_weights, sampled_own_similarity
 
 KEPT_NEAREST = 9  # a reviewer picks the n-th likely category with one digit
 
@@ -84,27 +87,24 @@ def _own_category(
     weights: WeightsConfig,
     progress: Progress,
 ) -> _Own:
+    bounds = _bounds(scoring)
     own = _Own(*(np.full(len(codes), np.nan, dtype=np.float32) for _ in range(4)))
     for number, name in enumerate(names):
         rows = np.flatnonzero(codes == number)
-        members = embeddings[rows]
+        members = np.ascontiguousarray(embeddings[rows])
         own.cosine[rows] = mean_cosine(members)
         if len(rows) <= scoring.exact_up_to:
-            similarity = pair_similarities(
-                network,
-                members,
-                members,
-                memory_mib=scoring.memory_mib,
-                precision=scoring.precision,
-                device=scoring.device,
-            )
-            own.similarity[rows] = mean_without_self(similarity)
+            similarity = pair_similarities(network, members, members, **bounds)
             own.weight[rows] = sample_weights(similarity, **weights.model_dump())
+            if len(rows) > 1:
+                own.similarity[rows] = own_similarity(similarity)
         else:
-            estimate, error = sampled_own_similarity(network, members, scoring, seed=crc32(name.encode()))
-            own.similarity[rows] = estimate
-            own.weight[rows] = normalise_weights(estimate)
-            own.weight_error[rows] = error / estimate.mean()
+            estimate = sampled_own_similarity(
+                partial(_to_drawn, network, members, bounds), len(rows), scoring.exact_up_to, seed=crc32(name.encode())
+            )
+            own.similarity[rows] = estimate.mean
+            own.weight[rows] = normalise_weights(estimate.mean)
+            own.weight_error[rows] = estimate.standard_error / max(float(estimate.mean.mean()), 1e-12)
         progress("own category", number + 1, len(names))
     return own
 
@@ -130,11 +130,25 @@ def _all_categories(
         codes[partners],
         self_index=self_index,
         n_categories=len(names),
-        memory_mib=scoring.memory_mib,
-        precision=scoring.precision,
-        device=scoring.device,
+        **_bounds(scoring),
         progress=lambda done, total: progress("other categories", done, total),
     )
+
+
+def _to_drawn(
+    network: SimilarityNetwork, members: FloatArray, bounds: _Bounds, rows: slice, drawn: Indices
+) -> FloatArray:
+    return both_orders(network, members[rows], members[drawn], **bounds)
+
+
+class _Bounds(TypedDict):
+    memory_mib: int
+    precision: Precision
+    device: str
+
+
+def _bounds(scoring: ScoringConfig) -> _Bounds:
+    return _Bounds(memory_mib=scoring.memory_mib, precision=scoring.precision, device=scoring.device)
 
 
 def _draw(rows: Indices, most: int, name: str) -> Indices:

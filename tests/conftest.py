@@ -44,3 +44,15 @@ def real_data() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"real data is not at {folder}: set CURATION_DATA to the folder that holds `data` and `weights`")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn images of 10 base and 3 novel categories, 30 % of the novel ones wrong: base/, novel/, test/, truth.csv."""
+    from curation.demo.images import make_demo_images
+
+    folder = tmp_path_factory.mktemp("small-demo") / "images"
+    make_demo_images(
+        folder, base_categories=10, novel_categories=3, base_images=14, novel_images=16, test_images=3, workers=1
+    )
+    return folder

@@ -25,7 +25,9 @@ def stored(workspace: Workspace) -> dict[str, Sample]:
         return {sample.image_id: sample for sample in read_samples(connection)}
 
 
-def test_ingest__a_second_time_adds_only_what_is_new(workspace: Workspace, tmp_path: Path, write_image: WriteImage) -> None:
+def test_ingest__a_second_time_adds_only_what_is_new(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
     source = tmp_path / "web"
     write_image(source / "Wren" / "1.jpg", 1)
     write_image(source / "Robin" / "2.jpg", 2)
@@ -52,7 +54,9 @@ def test_ingest__an_image_that_was_replaced_is_another_sample(
     assert after["Wren/1.jpg"].sample_id != before.sample_id and after["Wren/1.jpg"].sha256 != before.sha256
 
 
-def test_ingest__a_moved_folder_keeps_its_samples(workspace: Workspace, tmp_path: Path, write_image: WriteImage) -> None:
+def test_ingest__a_moved_folder_keeps_its_samples(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
     write_image(tmp_path / "old" / "Wren" / "1.jpg", 1)
     ingest(workspace, tmp_path / "old", Role.NOVEL)
     before = stored(workspace)["Wren/1.jpg"]
@@ -112,6 +116,6 @@ def test_ingest__every_hostile_file_is_accounted_for(workspace: Workspace, tmp_p
     folder.mkdir(parents=True)
     expected = make_hostile_files(folder)
     report = ingest(workspace, tmp_path / "web", Role.NOVEL)
-    assert report.listed + sum(report.ignored.values()) == len(expected) == len(os.listdir(folder))
+    assert report.listed + sum(report.ignored.values()) == len(expected) == len(list(folder.iterdir()))
     assert report.listed == report.added == len(stored(workspace))
     assert all(sample.sha256 or sample.reason for sample in stored(workspace).values())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -41,7 +40,9 @@ from curation.values import (
 from curation.workspace import Workspace
 
 
-def make_sample(number: int, *, role: Role = Role.NOVEL, category: str = "Sparrow", reason: str | None = None) -> Sample:
+def make_sample(
+    number: int, *, role: Role = Role.NOVEL, category: str = "Sparrow", reason: str | None = None
+) -> Sample:
     digest = None if reason else f"{number:064x}"
     return Sample(
         sample_id=sample_id_of(role, category, f"{number}.jpg", digest),
@@ -58,7 +59,11 @@ def make_sample(number: int, *, role: Role = Role.NOVEL, category: str = "Sparro
 
 
 def test_samples__come_back_as_they_went_in(workspace: Workspace) -> None:
-    samples = [make_sample(1), make_sample(2, role=Role.BASE, category="Wren"), make_sample(3, reason="it has vanished")]
+    samples = [
+        make_sample(1),
+        make_sample(2, role=Role.BASE, category="Wren"),
+        make_sample(3, reason="it has vanished"),
+    ]
     with catalog(workspace) as connection:
         put_samples(connection, samples)
         put_samples(connection, samples[:1])  # again: no second row
@@ -182,4 +187,4 @@ def test_snapshot__works_in_a_folder_with_a_quote_in_its_name(tmp_path: Path) ->
     root = tmp_path / "it's"
     (root / "snapshots").mkdir(parents=True)
     assert publish_snapshot(Workspace(root)).is_file()
-    assert os.listdir(root / "snapshots").count("CURRENT") == 1
+    assert (root / "snapshots" / "CURRENT").is_file()

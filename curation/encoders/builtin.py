@@ -1,10 +1,18 @@
-"""The encoder that ships with the package: a small convolutional network, made by `curation.encoders.make_builtin`."""
+"""The encoder that ships with the package: a small convolutional network, made by `curation.encoders.make_builtin`.
+
+An embedding joins what the network sees at four depths, in equal parts: from colour and texture of the whole picture
+up to its subject. It describes place and light as much as the subject, as embeddings of general encoders do; what of it
+tells categories apart is left to the similarity network. AUROC on the demo's novel images, seeds 0 to 4: mean cosine
+0.85 0.90 0.81 0.87 0.80, similarity network (`metric` head) 0.93 0.98 0.93 0.97 0.90. With the subject's part alone,
+seeds 0 to 2: 0.91 0.94 0.91 and 0.93 0.99 0.92. Seeds 3 and 4 had no part in the choice.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -14,7 +22,7 @@ from curation.errors import EncoderError
 
 WEIGHTS = Path(__file__).with_name("builtin.safetensors")
 INPUT_PX = 96
-DIMENSION = 256
+SUBJECT_DIMENSION = 256
 # Channels after each halving of the picture; chosen so that training takes minutes on one core.
 _CHANNELS = (24, 40, 72, 128)
 
@@ -35,7 +43,7 @@ def load(name: str, device: str) -> TorchEncoder:
 
 
 class BuiltinNetwork(nn.Module):
-    """A four-stage residual network: float images (B, 3, 96, 96) to features (B, 256)."""
+    """A residual network over four halvings of float images (B, 3, 96, 96)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,11 +53,25 @@ class BuiltinNetwork(nn.Module):
         for before, after in zip(_CHANNELS, rest, strict=False):
             stages += [_Residual(before, after, 2), _Residual(after, after, 1)]
         self.stages = nn.Sequential(*stages)
-        self.head = nn.Conv2d(_CHANNELS[-1], DIMENSION, 1)
+        self.head = nn.Conv2d(_CHANNELS[-1], SUBJECT_DIMENSION, 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        maps: torch.Tensor = self.head(self.stages(self.stem(images)))
-        return maps.mean((2, 3))
+        """The embedding, shape (B, 392): four unit-norm parts side by side, the subject first."""
+        *shallow, subject = self._parts(images)
+        return torch.cat([F.normalize(part, dim=1) for part in (subject, *reversed(shallow))], dim=1)
+
+    def subject(self, images: torch.Tensor) -> torch.Tensor:
+        """The deepest part alone, which is what is trained: shape (B, 256)."""
+        return self._parts(images)[-1]
+
+    def _parts(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Means over the picture: of what the stem and every stage but the last give, then of the head."""
+        maps: torch.Tensor = self.stem(images)
+        parts = [maps.mean((2, 3))]
+        for first, second in zip(self.stages[::2], self.stages[1::2], strict=True):
+            maps = second(first(maps))
+            parts.append(maps.mean((2, 3)))
+        return [*parts[:-1], self.head(maps).mean((2, 3))]
 
 
 class _Residual(nn.Module):

@@ -10,6 +10,7 @@ from torch import nn
 
 from curation.encoders import PixelArray
 from curation.errors import EncoderError
+from curation.similarity.bands import for_each_band
 from curation.values import FloatArray
 
 # Every forward pass has exactly this many images, the last one padded with zeros: the same kernels run for every image,
@@ -37,7 +38,7 @@ class TorchEncoder:
         self.input_px = input_px
         self.crop_share = crop_share
         network = network.float().eval().requires_grad_(False).to(self._device)
-        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's stubs
+        self._network = network.to(memory_format=torch.channels_last)
         self._scale = torch.tensor([1 / (255 * s) for s in std], device=self._device).view(1, 3, 1, 1)
         self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=self._device).view(
             1, 3, 1, 1
@@ -46,24 +47,36 @@ class TorchEncoder:
 
     def embed(self, pixels: PixelArray, *, check: bool = True) -> FloatArray:
         """Embed uint8 RGB pixels (B, input_px, input_px, 3): unit-norm float32, shape (B, dimension)."""
-        features = np.concatenate(
-            [self._forward(pixels[start : start + FIXED_BATCH]) for start in range(0, len(pixels), FIXED_BATCH)]
-        )
+        features = self._features(pixels)
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         if check and not (np.isfinite(norms).all() and (norms > 0).all()):
             raise EncoderError(
                 f"{self.identity} gave a feature vector that is zero or not finite.",
                 hint="Its weights are unsuitable or damaged: choose another encoder.",
             )
-        return np.divide(features, norms, out=np.zeros_like(features), where=norms > 0)
+        unit: FloatArray = features / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit
+
+    def _features(self, pixels: PixelArray) -> FloatArray:
+        starts = range(0, len(pixels), FIXED_BATCH)
+        parts: list[FloatArray] = [np.empty((0, 0), dtype=np.float32)] * len(starts)
+
+        def fill(band: slice) -> None:
+            parts[band.start // FIXED_BATCH] = self._forward(pixels[band])
+
+        if self._device.type == "cpu":  # a batch a core: torch's threads wait for each other after every layer
+            for_each_band(fill, len(pixels), FIXED_BATCH)
+        else:
+            for start in starts:
+                fill(slice(start, start + FIXED_BATCH))
+        return np.concatenate(parts)
 
     @torch.inference_mode()
     def _forward(self, pixels: PixelArray) -> FloatArray:
         batch = np.zeros((FIXED_BATCH, *pixels.shape[1:]), dtype=np.uint8)
         batch[: len(pixels)] = pixels
-        images = (
-            torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float()
-        )  # NHWC memory is channels_last already
+        # A permuted view of NHWC memory is what torch calls channels_last: nothing is copied.
+        images = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float()
         features: torch.Tensor = self._network(images * self._scale + self._shift)
         vectors: FloatArray = features[: len(pixels)].float().cpu().numpy()
         return vectors

@@ -1,123 +1,168 @@
-"""The checkpoint of a similarity network: safetensors with everything needed to trust it in the metadata."""
+"""One file that holds a trained network and what it was made from: safetensors with JSON in its metadata."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from curation.config import SimilarityConfig
 from curation.errors import SimilarityError
-from curation.files import replace_bytes
-from curation.similarity.network import SimilarityNetwork
+from curation.similarity.network import SimilarityNetwork, choose_device
+from curation.similarity.pair_metrics import PairMetrics
 from curation.similarity.training import TrainedNetwork
 
-SCHEMA_VERSION = 1
-KIND = "webnoise-curation similarity network"
-_TRAIN_HINT = "`curate train-similarity` makes a new one."
+_SCHEMA_VERSION = 1
+_KEY = "similarity_network"  # all of the metadata is JSON under this one key
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkMetadata:
-    """What a checkpoint says of itself. `pair_metrics` are on held-out base categories (precision, recall, F1, AP)."""
+    """What a stored network was made from, and how good it is on held-out base categories.
 
-    kind: str
-    schema_version: int
+    `network_identity` is a digest of the weights and of everything else here: two networks with the same identity give
+    the same similarities.
+    """
+
     head: str
     dimension: int
-    encoder: str
-    config: dict[str, Any]
+    config: SimilarityConfig
+    encoder_identity: str
     training_categories: tuple[str, ...]
     held_out_categories: tuple[str, ...]
-    pair_metrics: dict[str, dict[str, float]]
+    pair_metrics: dict[str, PairMetrics]
+    network_identity: str
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedNetwork:
-    """A network in evaluation mode, its metadata, and its identity: a digest of both."""
+    """A network in evaluation mode, and its metadata."""
 
     network: SimilarityNetwork
     metadata: NetworkMetadata
-    identity: str
 
 
-def save_network(path: Path, trained: TrainedNetwork, *, encoder_identity: str, config: SimilarityConfig) -> None:
-    """Write the checkpoint; a reader sees the old file or the new one, never a part."""
-    metadata = NetworkMetadata(
-        kind=KIND,
-        schema_version=SCHEMA_VERSION,
-        head=trained.network.head,
-        dimension=trained.network.dimension,
-        encoder=encoder_identity,
-        config=config.model_dump(mode="json"),
-        training_categories=trained.training_categories,
-        held_out_categories=trained.held_out_categories,
-        pair_metrics={name: asdict(metrics) for name, metrics in trained.pair_metrics.items()},
-    )
-    weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_bytes(path, save(weights, {"webnoise": json.dumps(asdict(metadata), sort_keys=True)}))
+def save_network(path: Path, trained: TrainedNetwork, *, encoder_identity: str, config: SimilarityConfig) -> str:
+    """Write the network to `path` and return its identity. A file that is there already is replaced in one step."""
+    network = trained.network
+    facts = {
+        "schema_version": _SCHEMA_VERSION,
+        "head": network.head,
+        "dimension": network.dimension,
+        "config": config.model_dump(mode="json"),
+        "encoder_identity": encoder_identity,
+        "training_categories": list(trained.training_categories),
+        "held_out_categories": list(trained.held_out_categories),
+        "pair_metrics": {name: asdict(metrics) for name, metrics in trained.pair_metrics.items()},
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    facts["network_identity"] = _identity(tensors, facts)
+    _write_whole(path, save(tensors, metadata={_KEY: json.dumps(facts, sort_keys=True)}))
+    return str(facts["network_identity"])
 
 
 def load_network(path: Path, *, encoder_identity: str | None = None, device: str = "cpu") -> LoadedNetwork:
-    """Read a checkpoint. Raises `SimilarityError` where there is none, where it is damaged or not ours, or where
-    `encoder_identity` is given and is not the encoder the network was trained on."""
-    if not path.is_file():
-        raise SimilarityError(f"there is no similarity network at {path}.", hint=_TRAIN_HINT)
-    try:
-        with safe_open(path, framework="pt", device=device) as file:
-            text = (file.metadata() or {}).get("webnoise")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise SimilarityError(f"{path} is damaged or no checkpoint: {error}.", hint=_TRAIN_HINT) from error
-    metadata = _metadata(path, text)
-    if encoder_identity is not None and metadata.encoder != encoder_identity:
+    """Read a network back in evaluation mode.
+
+    Raises `SimilarityError` where the file is missing, damaged or something else, or where `encoder_identity` is given
+    and the network was trained on embeddings of another encoder.
+    """
+    facts, tensors = _read(path)
+    if facts.get("schema_version") != _SCHEMA_VERSION:
         raise SimilarityError(
-            f"the network at {path} was trained on embeddings of {metadata.encoder}, these are of {encoder_identity}.",
-            hint="Train it again with `curate train-similarity`, or go back to the other encoder in curate.toml.",
+            f"{path} has schema version {facts.get('schema_version')}; this version reads {_SCHEMA_VERSION}.",
+            hint="Train the network again: `curate train-similarity`.",
         )
-    network = _network(path, metadata, weights).to(device).eval()
-    return LoadedNetwork(network, metadata, f"{metadata.head}#{_digest(text or '', weights)}")
-
-
-def _metadata(path: Path, text: str | None) -> NetworkMetadata:
-    try:
-        values = json.loads(text or "")
-        if values["kind"] != KIND:
-            raise ValueError(values["kind"])
-        if values["schema_version"] > SCHEMA_VERSION:
-            raise SimilarityError(
-                f"{path} has schema {values['schema_version']}, this version knows {SCHEMA_VERSION}.",
-                hint="Install the newer version of webnoise-curation that wrote it.",
-            )
-        for name in ("training_categories", "held_out_categories"):
-            values[name] = tuple(values[name])
-        return NetworkMetadata(**values)
-    except (ValueError, KeyError, TypeError) as error:
-        raise SimilarityError(f"{path} is not a similarity network of this tool.", hint=_TRAIN_HINT) from error
-
-
-def _network(path: Path, metadata: NetworkMetadata, weights: dict[str, torch.Tensor]) -> SimilarityNetwork:
-    try:
-        config = SimilarityConfig.model_validate(metadata.config)
-        network = SimilarityNetwork(config.head, metadata.dimension, projection=config.projection)
-        network.load_state_dict(weights)
-    except (ValueError, RuntimeError) as error:
+    if encoder_identity is not None and facts.get("encoder_identity") != encoder_identity:
         raise SimilarityError(
-            f"the weights in {path} do not fit their description: {error}.", hint=_TRAIN_HINT
+            f"the similarity network in {path} was trained on embeddings of {facts.get('encoder_identity')}, "
+            f"these embeddings are of {encoder_identity}.",
+            hint="Train it again on these embeddings: `curate train-similarity`.",
+        )
+    stated = facts.pop("network_identity", None)
+    if stated != _identity(tensors, facts):
+        raise _damaged(path, "its weights do not belong to its description")
+    try:
+        config = SimilarityConfig.model_validate(facts["config"])
+        network = SimilarityNetwork(facts["head"], int(facts["dimension"]), projection=config.projection)
+        network.load_state_dict(tensors)
+        metrics = {name: PairMetrics(**values) for name, values in facts["pair_metrics"].items()}
+        metadata = NetworkMetadata(
+            head=network.head,
+            dimension=network.dimension,
+            config=config,
+            encoder_identity=str(facts["encoder_identity"]),
+            training_categories=tuple(facts["training_categories"]),
+            held_out_categories=tuple(facts["held_out_categories"]),
+            pair_metrics=metrics,
+            network_identity=str(stated),
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ValidationError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    return LoadedNetwork(network.to(choose_device(device)).eval(), metadata)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise SimilarityError(
+            f"there is no similarity network at {path}.", hint="Train one first: `curate train-similarity`."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    try:
+        facts = json.loads(metadata[_KEY])
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, "it holds no description of a similarity network") from error
+    if not isinstance(facts, dict):
+        raise _damaged(path, "its description is not an object")
+    return facts, tensors
+
+
+def _damaged(path: Path, reason: str) -> SimilarityError:
+    return SimilarityError(
+        f"{path} is damaged or not a similarity network of this tool ({reason}).",
+        hint="Delete it and train again: `curate train-similarity`.",
+    )
+
+
+def _identity(tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> str:
+    """Digest of weights and description: 16 hex digits."""
+    digest = sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Temporary file beside it, flushed to the disk, renamed: readers see the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SimilarityError(
+            f"{path} cannot be written: {error.strerror}.", hint="Check space and permissions."
         ) from error
-    return network
-
-
-def _digest(text: str, weights: dict[str, torch.Tensor]) -> str:
-    digest = sha256(text.encode())
-    for name, tensor in sorted(weights.items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]

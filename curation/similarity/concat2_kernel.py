@@ -13,7 +13,7 @@ from curation.values import FloatArray
 _COLUMNS_AT_ONCE = 32  # 32 columns of 5,120 numbers fill 640 KiB: they stay in a core's L2 cache while rows pass by
 
 
-@numba.njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]  # NaN stays NaN
+@numba.njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})  # "nnan" is left out: a NaN stays one
 def _relu_dot(rows, columns, direction, offset, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """out[i, j] = offset + sum_k direction[k] * max(rows[i, k] + columns[j, k], 0); four columns share every load."""
     width = rows.shape[1]

@@ -16,8 +16,8 @@ def epoch_batches(
 
     `codes` (N,) holds the category of every image. A batch draws `categories_per_batch` categories among those that
     have images left, then again and again a uniform choice of them and a random image of it. A category that runs
-    empty leaves the batch. Deviation from the published code: when all have left, the batch goes on with a fresh category
-    instead of ending short, so that base and novel batches always have the same size.
+    empty leaves the batch. Deviation from the published code: when all have left, the batch goes on with a fresh
+    category instead of ending short, so that base and novel batches always have the same size.
     """
     pools = {int(code): list(generator.permutation(np.flatnonzero(codes == code))) for code in np.unique(codes)}
     for _ in range(len(codes) // batch_size):

@@ -6,6 +6,7 @@ W concat(f_j, f_i) + b = W1 f_j + (W2 f_i + b). The softmax over two outputs is 
 
 from __future__ import annotations
 
+import copy
 from typing import Literal, Protocol, cast
 
 import torch
@@ -27,7 +28,9 @@ class FoldedHead(Protocol):
     symmetric: bool  # s(i, j) = s(j, i) for every pair
 
     @property
-    def bytes_per_image(self) -> int: ...
+    def width(self) -> int:
+        """H, the numbers in a part."""
+        ...
 
     def row_part(self, embeddings: Tensor) -> Tensor: ...
 
@@ -44,7 +47,8 @@ def fold(network: SimilarityNetwork, device: torch.device, precision: Precision)
     `precision` matters where pairs go through torch layer by layer: concat4, and concat2 on a GPU. The fused concat2
     kernel on a CPU and the metric head always compute in float32.
     """
-    network = network.to(device)
+    if network.centre.device.type != device.type:
+        network = copy.deepcopy(network).to(device)  # the caller keeps its own where it is
     if network.head == "metric":
         return FoldedMetric(network)
     if network.head == "concat2" and device.type == "cpu":
@@ -63,8 +67,8 @@ class FoldedMetric:
         self._bias = network.bias.detach()
 
     @property
-    def bytes_per_image(self) -> int:
-        return 4 * self._network.projected
+    def width(self) -> int:
+        return self._network.projected
 
     def row_part(self, embeddings: Tensor) -> Tensor:
         return self._network.project(self._network.standardise(embeddings))
@@ -101,14 +105,16 @@ class FoldedConcat:
         self.offset = (last.bias[1] - last.bias[0]).detach()
 
     @property
-    def bytes_per_image(self) -> int:
-        return self._dtype.itemsize * len(self._first_bias)
+    def width(self) -> int:
+        return len(self._first_bias)
 
     def row_part(self, embeddings: Tensor) -> Tensor:
-        return (self._network.standardise(embeddings) @ self._of_row.T + self._first_bias).to(self._dtype)
+        part = torch.addmm(self._first_bias, self._network.standardise(embeddings), self._of_row.T)
+        return part.to(self._dtype)
 
     def column_part(self, embeddings: Tensor) -> Tensor:
-        return (self._network.standardise(embeddings) @ self._of_column.T).to(self._dtype)
+        part = self._network.standardise(embeddings) @ self._of_column.T
+        return part.to(self._dtype)
 
     def similarities(self, rows: Tensor, columns: Tensor, out: Tensor) -> None:
         def band(part: slice) -> None:
@@ -118,10 +124,10 @@ class FoldedConcat:
 
     def _fill_band(self, rows: Tensor, columns: Tensor, out: Tensor) -> None:
         """Fill `out` (R, C) chunk by chunk on the calling thread."""
-        pairs = _CPU_PAIRS if rows.device.type == "cpu" else max(1, _GPU_CHUNK_BYTES // self.bytes_per_image)
+        pairs = _CPU_PAIRS if rows.device.type == "cpu" else max(1, _GPU_CHUNK_BYTES // (4 * self.width))
         wide = min(len(columns), pairs)
         high = min(len(rows), pairs // wide)
-        widths = [len(self._first_bias), *(matrix.shape[1] for matrix, _ in self._hidden)]
+        widths = [self.width, *(matrix.shape[1] for matrix, _ in self._hidden)]
         buffers = [rows.new_empty(high * wide * width) for width in widths]
         for top in range(0, len(rows), high):
             for left in range(0, len(columns), wide):

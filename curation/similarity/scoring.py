@@ -35,8 +35,8 @@ def pair_similarities(
 ) -> FloatArray:
     """s(row, column), one order: float32 (N, M) in [0, 1] for unit-norm embeddings (N, D) and (M, D).
 
-    Works in blocks of at most `memory_mib` beside the result. `bfloat16` changes similarities by up to 0.01. Raises
-    `SimilarityError` where the embeddings have another dimension than the network.
+    Works in blocks of at most `memory_mib` beside the result and the network. `bfloat16` changes similarities by up
+    to 0.01. Raises `SimilarityError` where the embeddings have another dimension than the network.
     """
     result = np.empty((len(rows), len(columns)), dtype=np.float32)
     for top, left, tile in _tiles(network, rows, columns, memory_mib, precision, device):
@@ -88,35 +88,57 @@ def mean_similarities(
     `progress(done, total)` counts pairs compared.
     When the samples are the members in the same order, one pass gives both orders.
     """
-    order = np.argsort(member_category, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    own = np.where(self_index >= 0, rank[self_index], -1) if len(order) else np.full(len(samples), -1)
-    members, categories = members[order], member_category[order]
+    order = np.argsort(member_category, kind="stable")  # members of a category side by side
+    rank = np.argsort(order)
+    own = np.full(len(samples), -1)
+    own[self_index >= 0] = rank[self_index[self_index >= 0]]
     identical = len(samples) == len(members) and bool((self_index == np.arange(len(samples))).all())
+    members, categories = members[order], member_category[order]
     if identical:
         samples, own = members, np.arange(len(members))
-    mirrored = network.head == "metric"  # symmetric: one order is both
-    total = len(samples) * len(members) * (1 if identical or mirrored else 2)
-    done = 0
+    orders = 1 if network.head == "metric" else 2
     sums = np.zeros((len(samples), n_categories))
+    done, total = 0, len(samples) * len(members) * orders
+    tiles = _tiles_of_both_orders(network, samples, members, identical, memory_mib, precision, device)
+    for first_sample, first_member, tile in tiles:
+        among, to = slice(first_sample, first_sample + len(tile)), slice(first_member, first_member + tile.shape[1])
+        _leave_out_self(tile, own[among] - first_member)
+        _add_by_category(sums[among], tile, categories[to])
+        done += tile.size
+        if progress is not None:
+            progress(done, total)
+    means = _divide_by_members(sums / orders, categories, own)
+    return means[rank] if identical else means
+
+
+def _divide_by_members(sums: NDArray[np.float64], categories: Indices, own: Indices) -> FloatArray:
+    """Means (N, C) of sums over the members of each category, less the sample itself; NaN where none is left."""
+    counts = np.tile(np.bincount(categories, minlength=sums.shape[1]), (len(sums), 1))
+    members_too = np.flatnonzero(own >= 0)
+    counts[members_too, categories[own[members_too]]] -= 1
+    means = np.full(sums.shape, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means.astype(np.float32)
+
+
+def _tiles_of_both_orders(
+    network: SimilarityNetwork,
+    samples: FloatArray,
+    members: FloatArray,
+    identical: bool,
+    memory_mib: int,
+    precision: Precision,
+    device: str,
+) -> Iterator[tuple[int, int, FloatArray]]:
+    """(first sample, first member, tile) of s(sample, member) and s(member, sample), rows always samples."""
+    mirrored = network.head == "metric"
     for top, left, tile in _tiles(network, samples, members, memory_mib, precision, device):
-        _leave_out_self(tile, own[top : top + len(tile)] - left)
-        _add_by_category(sums[top : top + len(tile)], tile, categories[left : left + tile.shape[1]])
+        yield top, left, tile
         if identical and not mirrored:
-            _add_by_category(sums[left : left + tile.shape[1]], tile.T, categories[top : top + len(tile)])
-        done = _report(progress, done + tile.size, total)
+            yield left, top, tile.T
     if not identical and not mirrored:
         for top, left, tile in _tiles(network, members, samples, memory_mib, precision, device):
-            _leave_out_self(tile.T, own[left : left + tile.shape[1]] - top)
-            _add_by_category(sums[left : left + tile.shape[1]], tile.T, categories[top : top + len(tile)])
-            done = _report(progress, done + tile.size, total)
-    counts = np.tile(np.bincount(categories, minlength=n_categories), (len(samples), 1))
-    with_self = np.flatnonzero(own >= 0)
-    counts[with_self, categories[own[with_self]]] -= 1
-    means = np.full(sums.shape, np.nan, dtype=np.float32)
-    np.divide(sums, counts * (1 if mirrored else 2), out=means, where=counts > 0, casting="same_kind")
-    return means[rank] if identical else means
+            yield left, top, tile.T
 
 
 def _tiles(
@@ -128,10 +150,10 @@ def _tiles(
     device_name: str,
 ) -> Iterator[tuple[int, int, FloatArray]]:
     """(first row, first column, s of the tile): tiles cover all pairs; a tile is overwritten by the next one."""
-    for side in (rows, columns):
-        if side.ndim != 2 or side.shape[1] != network.dimension:
+    for embeddings in (rows, columns):
+        if embeddings.ndim != 2 or embeddings.shape[1] != network.dimension:
             raise SimilarityError(
-                f"the network compares embeddings of {network.dimension} dimensions, got shape {side.shape}.",
+                f"the network compares embeddings of {network.dimension} dimensions, got shape {embeddings.shape}.",
                 hint="Embed with the encoder the network was trained on, or train it again.",
             )
     if network.training:
@@ -151,10 +173,10 @@ def _tiles(
 
 
 def _tile_side(head: FoldedHead, memory_mib: int) -> int:
-    """Images on a side of a tile: the parts of both sides (twice while they are made) and the tile fit the memory."""
+    """Images on a side of a tile: half of the memory for the parts of both sides, half for the tile and its sums."""
     budget = memory_mib << 20
-    by_parts = budget // 2 // (4 * head.bytes_per_image)
-    by_tile = int((budget / 2 / 8) ** 0.5)
+    by_parts = budget // 2 // (6 * 4 * head.width)  # row part, old column part, new one and what it is made of
+    by_tile = int((budget // 2 // 8) ** 0.5)
     return max(16, min(by_parts, by_tile))
 
 
@@ -183,9 +205,3 @@ def _add_by_category(sums: NDArray[np.float64], tile: FloatArray, categories: In
     """Add to sums (R, C) the sums of tile (R, K) over its columns' categories (K,), which are sorted."""
     starts = np.flatnonzero(np.diff(categories, prepend=-1))
     sums[:, categories[starts]] += np.add.reduceat(tile, starts, axis=1, dtype=np.float64)
-
-
-def _report(progress: ScoringProgress | None, done: int, total: int) -> int:
-    if progress is not None:
-        progress(done, total)
-    return done

@@ -29,7 +29,9 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     with catalog(workspace) as connection:
         wanted = images_to_embed(connection)
     if not wanted:
-        raise EmbeddingError("there are no images to embed.", hint=f"`curate ingest {workspace.root} SOURCE` adds some.")
+        raise EmbeddingError(
+            "there are no images to embed.", hint=f"`curate ingest {workspace.root} SOURCE` adds some."
+        )
     have = stored_digests(shards)
     missing = [ImageReference(digest, uri) for digest, uri in wanted if digest not in have]
     embedded = _embed(workspace, config, encoder, shards, missing, progress)
@@ -69,7 +71,7 @@ def _embed(
 
 
 def _finish_shard(workspace: Workspace, shards: Shards, batches: list[DecodedBatch], vectors: list[FloatArray]) -> int:
-    """Facts first, then the shard: a kill between them leaves images that are embedded again, and loses nothing."""
+    """Facts first, then the shard: a kill between them leaves images that are embedded again."""
     facts = list(chain.from_iterable(batch.facts for batch in batches))
     with catalog(workspace) as connection:
         put_image_facts(connection, facts)

@@ -34,7 +34,7 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
         replace_evidence(connection, evidence)
     scored = evidence[: len(novel)]
     return {
-        "network": loaded.identity,
+        "network": loaded.metadata.network_identity,
         "novel samples": len(novel),
         "novel categories": len({category for _, category, _ in novel}),
         "clean base samples": len(clean),

@@ -37,7 +37,7 @@ def write_score_table(workspace: Workspace, config: Config, path: Path) -> int:
 
 
 def draw_weight_sheets(workspace: Workspace, folder: Path, progress: Progress = silent) -> list[Path]:
-    """For every novel category a row of its lowest and a row of its highest weights; flagged images have a red frame."""
+    """For every novel category a row of its lowest and a row of its highest weights; suspects have a red frame."""
     with catalog(workspace) as connection:
         samples = read_samples(connection, Role.NOVEL)
         evidence, flags = read_evidence(connection), read_flags(connection)

@@ -35,15 +35,15 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
         config.similarity,
         novel_embeddings=novel_embeddings,
         novel_categories=novel,
-        progress=lambda done, total, figures: progress("training", done, total),
+        progress=lambda done, total, _: progress("training", done, total),
     )
-    save_network(workspace.network, trained, encoder_identity=encoder, config=config.similarity)
+    identity = save_network(workspace.network, trained, encoder_identity=encoder, config=config.similarity)
     return {
-        "network": load_network(workspace.network, encoder_identity=encoder).identity,
+        "network": identity,
         "head": config.similarity.head,
         "training categories": len(trained.training_categories),
         "held-out categories": len(trained.held_out_categories),
-        "held-out pairs": {name: asdict(metrics) for name, metrics in trained.pair_metrics.items()}["without_diagonal"],
+        "held-out pairs": asdict(trained.pair_metrics["without_diagonal"]),
     }
 
 
@@ -52,16 +52,12 @@ def _labelled(workspace: Workspace, role: Role) -> tuple[str, list[str], FloatAr
     with catalog(workspace) as connection:
         encoder = embedding_encoder(connection, workspace.root)
         samples = readable_samples(connection, role)
-    digests = [digest for _, _, digest in samples]
-    return (
-        encoder,
-        [category for _, category, _ in samples],
-        read_embeddings(shards_of(workspace.embeddings, encoder), digests),
-    )
+    embeddings = read_embeddings(shards_of(workspace.embeddings, encoder), [digest for _, _, digest in samples])
+    return encoder, [category for _, category, _ in samples], embeddings
 
 
 def fingerprint(workspace: Workspace, config: Config) -> str:
-    """Changes with the base samples, the encoder and the configuration; with the novel samples only if they are used."""
+    """Changes with the base samples, the encoder and the configuration; with novel samples only if they are used."""
     roles = [Role.BASE, Role.NOVEL] if config.similarity.beta > 0 else [Role.BASE]
     with catalog(workspace) as connection:
         samples = [readable_samples(connection, role) for role in roles]
@@ -72,7 +68,7 @@ def fingerprint(workspace: Workspace, config: Config) -> str:
 def intact(workspace: Workspace, summary: Summary) -> bool:
     """Whether the checkpoint on disk is the one that was trained."""
     try:
-        return load_network(workspace.network).identity == str(summary["network"])
+        return load_network(workspace.network).metadata.network_identity == str(summary["network"])
     except SimilarityError:  # missing or damaged: training makes it anew
         return False
 

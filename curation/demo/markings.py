@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.demo_species import Marking
+from curation.demo.species import Marking
 
 Plane = NDArray[np.floating[Any]]  # one number for every pixel, shape (H, W)
 

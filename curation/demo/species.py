@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -111,27 +111,6 @@ def invent_species(rng: np.random.Generator, genus: Genus, count: int) -> list[S
         raise ValueError(f"{count} species of one genus were asked for; there are {len(PATTERN_WORDS)} markings")
     words = list(PATTERN_WORDS.items())
     return [_species(rng, genus, *words[i]) for i in rng.permutation(len(words))[:count]]
-
-
-def invent_look_alikes(rng: np.random.Generator, genus: Genus, count: int) -> list[Species]:
-    """Invent `count` species of one genus in pairs that differ only in how coarse the same marking is.
-
-    A pattern that has one coarseness alone gives a single species; the first two species are always a pair.
-    """
-    if count > len(PATTERN_WORDS):
-        raise ValueError(f"{count} species of one genus were asked for; there are {len(PATTERN_WORDS)} markings")
-    patterns = sorted({pattern for pattern, _ in PATTERN_WORDS})
-    order = [patterns[i] for i in rng.permutation(len(patterns))]
-    first = next(pattern for pattern in order if (pattern, True) in PATTERN_WORDS)
-    order.sort(key=lambda pattern: pattern != first)
-    species: list[Species] = []
-    for pattern in order:
-        coarse = _species(rng, genus, (pattern, False), PATTERN_WORDS[pattern, False])
-        species.append(coarse)
-        if (pattern, True) in PATTERN_WORDS:
-            fine = _species(rng, genus, (pattern, True), PATTERN_WORDS[pattern, True])
-            species.append(replace(fine, accent=coarse.accent))
-    return species[:count]
 
 
 def _genus(rng: np.random.Generator, kind: str, palette: str) -> Genus:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from curation.config import Config
-from curation.demo_images import DemoTruth, make_demo_images
+from curation.demo.images import DemoTruth, make_demo_images
 from curation.errors import WorkspaceError
 from curation.flow import run_stages
 from curation.progress import Progress, silent

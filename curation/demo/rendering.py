@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from curation.demo_markings import Plane
-from curation.demo_places import draw_place
-from curation.demo_shapes import Paint, Part, body_parts, vary
-from curation.demo_species import Species
+from curation.demo.markings import Plane
+from curation.demo.places import draw_place
+from curation.demo.shapes import Paint, Part, body_parts, vary
+from curation.demo.species import Species
 
 # Bodies are drawn this much larger than asked and then reduced: fine markings stay clean.
 _OVERSAMPLING = 1.25

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from curation.demo_rendering import draw_shot, photograph, still_life
-from curation.demo_species import Species, invent_genera, invent_look_alikes, invent_species
+from curation.demo.rendering import draw_shot, photograph, still_life
+from curation.demo.species import Species, invent_genera, invent_species
 from curation.errors import SourceError
 
 OUTLIER = "__outlier__"
@@ -127,7 +127,7 @@ def invent_task(seed: int, base_count: int, novel_count: int) -> tuple[list[Spec
     total = base_count + novel_count
     genera_count = max(round(total / _SPECIES_PER_GENUS), -(-novel_count // _NOVEL_PER_GENUS))
     genera = invent_genera(rng, genera_count)
-    families = [invent_look_alikes(rng, genus, -(-total // genera_count)) for genus in genera]
+    families = [invent_species(rng, genus, -(-total // genera_count)) for genus in genera]
     members = [family[i] for i in range(len(families[0])) for family in families][:total]
     homes = genera[: -(-novel_count // _NOVEL_PER_GENUS)]
     candidates = [species for species in members if species.genus in homes]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.demo_markings import Plane, Skin, pattern_mask, wave
-from curation.demo_species import Species
+from curation.demo.markings import Plane, Skin, pattern_mask, wave
+from curation.demo.species import Species
 
 # RGB in [0, 1]: shape (3, 1, 1) for one colour, (3, H, W) for a painted skin. Channels first: NumPy is fastest so.
 Paint = NDArray[np.floating[Any]]

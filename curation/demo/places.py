@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from curation.demo_markings import Plane
+from curation.demo.markings import Plane
 
 Scene = NDArray[np.floating[Any]]  # RGB in [0, 1], shape (3, size, size); a colour has shape (3, 1, 1)
 Colour = tuple[float, float, float]

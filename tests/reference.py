@@ -1,0 +1,122 @@
+"""Slow truth: every formula of the similarity room as plain loops over numbers, in float64, without cleverness."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from curation.similarity.network import SimilarityNetwork
+
+Array = NDArray[np.float64]
+
+
+def _linear(layer: nn.Linear, inputs: list[float]) -> list[float]:
+    weight = layer.weight.detach().double().tolist()
+    bias = [0.0] * len(weight) if layer.bias is None else layer.bias.detach().double().tolist()
+    return [sum(w * x for w, x in zip(row, inputs, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
+
+
+def _batch_norm(layer: nn.BatchNorm1d, inputs: list[float]) -> list[float]:
+    assert layer.running_mean is not None and layer.running_var is not None
+    outputs = []
+    statistics = zip(layer.running_mean, layer.running_var, layer.weight.detach(), layer.bias.detach(), strict=True)
+    for x, (mean, variance, gain, bias) in zip(inputs, statistics, strict=True):
+        outputs.append((x - float(mean)) / math.sqrt(float(variance) + layer.eps) * float(gain) + float(bias))
+    return outputs
+
+
+def unit(vector: list[float]) -> list[float]:
+    norm = math.sqrt(sum(x * x for x in vector))
+    return [x / norm for x in vector]
+
+
+def standardise(network: SimilarityNetwork, embedding: Any) -> list[float]:
+    """unit((f - centre) @ whitening)."""
+    centred = [float(x) - float(c) for x, c in zip(embedding, network.centre, strict=True)]
+    whitening = network.whitening.double().tolist()
+    return unit([sum(centred[k] * whitening[k][out] for k in range(len(centred))) for out in range(len(centred))])
+
+
+def pair_similarity(network: SimilarityNetwork, row: Any, column: Any) -> float:
+    """s(row, column): the whole head on concat(f_column, f_row), softmax, index 1."""
+    first, second = standardise(network, column), standardise(network, row)
+    if network.head == "metric":
+        a, b = unit(_linear(network.projection, first)), unit(_linear(network.projection, second))
+        cosine = sum(x * y for x, y in zip(a, b, strict=True))
+        outputs = [0.0, math.exp(network.log_scale.item()) * cosine + network.bias.item()]
+    else:
+        outputs = first + second
+        for layer in (*network.relation_layers, *network.classifier_layers):
+            if isinstance(layer, nn.Linear):
+                outputs = _linear(layer, outputs)
+            elif isinstance(layer, nn.BatchNorm1d):
+                outputs = _batch_norm(layer, outputs)
+            else:
+                outputs = [max(x, 0.0) for x in outputs]
+    different, similar = outputs
+    return math.exp(similar) / (math.exp(different) + math.exp(similar))
+
+
+def pair_similarities(network: SimilarityNetwork, rows: Any, columns: Any) -> Array:
+    return np.array([[pair_similarity(network, row, column) for column in columns] for row in rows])
+
+
+def mean_similarities(
+    network: SimilarityNetwork, samples: Any, members: Any, member_category: Any, self_index: Any, n_categories: int
+) -> Array:
+    """Mean over the members j of a category, j not the sample, of (s_ij + s_ji) / 2."""
+    means = np.full((len(samples), n_categories), np.nan)
+    for i, sample in enumerate(samples):
+        for category in range(n_categories):
+            values = [
+                (pair_similarity(network, sample, member) + pair_similarity(network, member, sample)) / 2
+                for j, member in enumerate(members)
+                if member_category[j] == category and j != self_index[i]
+            ]
+            if values:
+                means[i, category] = sum(values) / len(values)
+    return means
+
+
+def own_similarity(similarity: Any, *, symmetric: bool, top_share: float, self_pairs: bool) -> list[float]:
+    """A.2.5: mean of the floor(rho * n) largest partners of a row, averaged with that of the column."""
+    size = len(similarity)
+
+    def largest(values: list[float]) -> float:
+        count = max(1, math.floor(top_share * len(values) + 1e-9))
+        return sum(sorted(values, reverse=True)[:count]) / count
+
+    result = []
+    for i in range(size):
+        partners = [j for j in range(size) if self_pairs or j != i]
+        row = largest([float(similarity[i][j]) for j in partners])
+        column = largest([float(similarity[j][i]) for j in partners])
+        result.append((row + column) / 2 if symmetric else row)
+    return result
+
+
+def similarity_loss(outputs: Any, similar: Any, similar_weight: float) -> float:
+    """A.2.2 with the class weight of similar pairs: sum of weighted cross-entropies over the sum of the weights."""
+    positives = sum(similar)
+    weight = (len(similar) - positives) / positives if similar_weight == 0 else similar_weight
+    total = weights = 0.0
+    for (different, alike), is_similar in zip(outputs, similar, strict=True):
+        log_sum = math.log(math.exp(different) + math.exp(alike))
+        loss = log_sum - (alike if is_similar else different)
+        total += loss * (weight if is_similar else 1.0)
+        weights += weight if is_similar else 1.0
+    return float(total / weights)
+
+
+def average_precision(values: Any, relevant: Any) -> float:
+    """Mean over the relevant values of the precision among all values at least as large."""
+    precisions = []
+    for value, is_relevant in zip(values, relevant, strict=True):
+        if is_relevant:
+            above = [r for v, r in zip(values, relevant, strict=True) if v >= value]
+            precisions.append(sum(above) / len(above))
+    return float(sum(precisions) / len(precisions))
