@@ -100,10 +100,10 @@ def test_fit_whitening__identical_images_have_a_finite_whitening() -> None:
     assert np.isfinite(whitening).all()
 
 
-def _chosen_shrinkage(each: int, spread: float) -> float:
-    """Half of 16 directions tell categories apart, in the others images vary by `spread`; `each` images a category."""
+def _chosen_shrinkage(each: int, silent: float, telling: float) -> float:
+    """Categories differ in half of 16 directions; standard deviations within them in the silent and the telling half."""
     generator = np.random.default_rng(0)
-    deviations = np.repeat([spread, 0.2], 8)
+    deviations = np.repeat([silent, telling], 8)
     centres = generator.standard_normal((12, 16)) * np.repeat([0.0, 1.0], 8)
     codes, judged_codes = np.repeat(np.arange(6), each), np.repeat(np.arange(6), 10)
     rows = centres[codes] + generator.standard_normal((len(codes), 16)) * deviations
@@ -111,9 +111,9 @@ def _chosen_shrinkage(each: int, spread: float) -> float:
     return choose_shrinkage(rows.astype(np.float32), codes, judged.astype(np.float32), judged_codes)
 
 
-def test_choose_shrinkage__little_where_images_show_which_directions_tell_nothing() -> None:
-    assert _chosen_shrinkage(each=400, spread=2.0) <= 0.1
+def test_choose_shrinkage__little_where_many_images_show_which_directions_are_silent() -> None:
+    assert _chosen_shrinkage(each=400, silent=2.0, telling=0.2) <= 0.1
 
 
-def test_choose_shrinkage__more_where_two_images_a_category_cannot_show_it() -> None:
-    assert _chosen_shrinkage(each=2, spread=2.0) > _chosen_shrinkage(each=400, spread=2.0)
+def test_choose_shrinkage__much_where_a_few_images_show_nothing_but_chance() -> None:
+    assert _chosen_shrinkage(each=2, silent=0.5, telling=0.5) >= 1

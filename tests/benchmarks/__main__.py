@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks NAME [--json]`: sizes, seconds, rates, peak memory, ratio to a baseline of the same run."""
+"""`python -m tests.benchmarks NAME [--json]`: sizes, seconds, rates, memory, ratio to a baseline of the same run."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def _print_table(name: str, figures: dict[str, Any]) -> None:
 
 
 def _readable(value: object) -> str:
+    if value is None:
+        return "-"
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
