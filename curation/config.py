@@ -49,14 +49,18 @@ class SimilarityConfig(_Section):
     head: Literal["concat2", "concat4", "metric"] = Field(
         "metric", description="concat2 and concat4 as published, metric = projected scaled cosine (fast)"
     )
-    projection: int = Field(512, ge=2, description="dimensions the metric head compares; more changed nothing on birds")
+    projection: int = Field(
+        0,
+        ge=0,
+        description="dimensions that whitening keeps for the head; 0 = 512 for metric, 64 for concat (best on birds)",
+    )
     whitening: bool = Field(True, description="start from embeddings whitened within base categories (closed form)")
     shrinkage: float = Field(
         0.0,
         ge=0,
         description="how far whitening is held back, in mean variances; 0 = what suits the held-out categories",
     )
-    batches: int = Field(600, ge=1, description="episodic training batches")
+    batches: int = Field(1500, ge=1, description="episodic training batches; metric needs only a third of them")
     batch_size: int = Field(
         64, ge=4, description="images in a batch, all ordered pairs of them are used (published 64)"
     )
@@ -117,6 +121,39 @@ class FlagsConfig(_Section):
     )
 
 
+class DuplicatesConfig(_Section):
+    """When two pictures are near copies of each other: resized, recompressed, cropped, framed, mirrored, retouched."""
+
+    neighbours: int = Field(
+        5, ge=1, description="most similar images, by embedding and by outline, that an image is compared with"
+    )
+    min_cosine: float = Field(
+        0.5,
+        ge=-1,
+        le=1,
+        description="pairs below are not compared; shrunk to 64 px, birds keep 0.46 to their originals",
+    )
+    min_likeness: float = Field(
+        0.96,
+        gt=0,
+        le=1,
+        description="agreement of details, 1 = all; 99 % of edits are above, photographs of one species below 0.7",
+    )
+
+
+class QualityConfig(_Section):
+    """When an image is hardly worth looking at; such images are flagged, not set aside (see `cleaned_set`)."""
+
+    min_side_px: int = Field(16, ge=1, description="shorter side; below, not even small benchmark images (32 px) go")
+    max_aspect: float = Field(4.0, ge=1, description="longer side over shorter; banners and strips, panoramas stay")
+    min_contrast: float = Field(
+        5.0, ge=0, description="standard deviation of grey values (0 to 127); photographs have 20 to 80"
+    )
+    min_sharpness: float = Field(
+        0.03, ge=0, description="Laplacian over grey variance at 256 px; 99.5 % of birds are above, blurred ones below"
+    )
+
+
 class CleanedSetConfig(_Section):
     """What is left out of a cleaned set."""
 
@@ -142,6 +179,8 @@ class Config(_Section):
     scoring: ScoringConfig = ScoringConfig()
     weights: WeightsConfig = WeightsConfig()
     flags: FlagsConfig = FlagsConfig()
+    duplicates: DuplicatesConfig = DuplicatesConfig()
+    quality: QualityConfig = QualityConfig()
     cleaned_set: CleanedSetConfig = CleanedSetConfig()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from curation.config import Config, read_config, write_config
 from curation.errors import WorkspaceError
 
-_FOLDERS = ("embeddings", "models", "runs", "snapshots", "exports")
+_FOLDERS = ("embeddings", "models", "snapshots", "exports")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,6 @@ class Workspace:
     @property
     def network(self) -> Path:
         return self.root / "models" / "similarity.safetensors"
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
 
     @property
     def snapshots(self) -> Path:

@@ -38,7 +38,7 @@ def standardise(network: SimilarityNetwork, embedding: Any) -> list[float]:
     """unit((f - centre) @ whitening)."""
     centred = [float(x) - float(c) for x, c in zip(embedding, network.centre, strict=True)]
     whitening = network.whitening.double().tolist()
-    return unit([sum(centred[k] * whitening[k][out] for k in range(len(centred))) for out in range(len(centred))])
+    return unit([sum(centred[k] * whitening[k][out] for k in range(len(centred))) for out in range(network.projected)])
 
 
 def pair_similarity(network: SimilarityNetwork, row: Any, column: Any) -> float:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from curation.encoders import PixelArray, checked_name, load_encoder
-from curation.encoders.torch_encoder import FIXED_BATCH, resolve_device
+from curation.encoders.torch_encoder import FIXED_BATCH
 from curation.errors import EncoderError
 
 MODEL = "test_resnet.r160_in1k".partition(".")[0]  # timm's own small network for tests
@@ -146,10 +146,3 @@ def test_names__local_files_become_absolute(weights_file: Path, monkeypatch: pyt
     monkeypatch.chdir(weights_file.parent)
     assert checked_name(f"timm/{MODEL}@{weights_file.name}") == f"timm/{MODEL}@{weights_file}"
     assert checked_name("builtin") == "builtin"
-
-
-def test_device__a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(EncoderError, match="torch sees no GPU"):
-        resolve_device("cuda")
-    assert resolve_device("auto").type == "cpu"

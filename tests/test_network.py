@@ -10,7 +10,6 @@ from curation.similarity.network import (
     Head,
     SimilarityNetwork,
     category_codes,
-    choose_device,
 )
 from curation.similarity.whitening import choose_shrinkage, fit_whitening
 from tests import reference
@@ -19,11 +18,11 @@ from tests import reference
 def _network(head: Head, dimension: int = 5) -> SimilarityNetwork:
     """A network whose BN statistics and whitening are no identities."""
     torch.manual_seed(0)
-    network = SimilarityNetwork(head, dimension, projection=3)
+    network = SimilarityNetwork(head, dimension, projected=3)
     network.centre.uniform_(-0.1, 0.1)
-    network.whitening += 0.3 * torch.randn(dimension, dimension)
+    network.whitening += 0.3 * torch.randn(dimension, 3)
     network.train()
-    network.pair_outputs(torch.randn(1, 12, dimension))
+    network.pair_outputs(network.standardise(torch.randn(1, 12, dimension)))
     return network.eval()
 
 
@@ -47,9 +46,11 @@ def test_pair_outputs__equals_the_published_enumeration(head: Head, training: bo
     network = _network(head).train(training)
     images = torch.randn(2, 4, 5)
     expected = network(torch.cat([_enumerate_pairs(group) for group in images]))
-    outputs, relation = network.pair_outputs(network.standardise(images))
-    assert relation.shape == (2 * 4 * 4, network.relation_width)
+    outputs = network.pair_outputs(network.standardise(images))
     torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-5)
+    relation = network.pair_relations(network.standardise(images))
+    assert relation.shape == (2 * 4 * 4, network.relation_width)
+    torch.testing.assert_close(network.relation_outputs(relation), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("head", "widths"), [("concat2", [20, 2]), ("concat4", [10, 5, 5, 2])])
@@ -73,19 +74,13 @@ def test_category_codes__sorted_names() -> None:
     assert category_codes(["wren", "auk", "wren"]) == (["auk", "wren"], [1, 0, 1])
 
 
-def test_choose_device__auto_is_a_cpu_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto").type == "cpu"
-    assert choose_device("cpu").type == "cpu"
-
-
 def test_fit_whitening__within_category_covariance_becomes_the_identity() -> None:
     generator = np.random.default_rng(0)
     codes = np.repeat(np.arange(6), 200)
     centres = generator.standard_normal((6, 4))
     spread = np.array([3.0, 1.0, 0.3, 0.1])
     rows = (centres[codes] + generator.standard_normal((1200, 4)) * spread).astype(np.float32)
-    centre, whitening = fit_whitening(rows, codes, shrinkage=1e-6)
+    centre, whitening = fit_whitening(rows, codes, shrinkage=1e-6, projected=4)
     np.testing.assert_allclose(centre, rows.mean(axis=0), atol=1e-5)
     means = np.array([rows[codes == code].mean(axis=0) for code in range(6)])[codes]
     within = np.cov(((rows - means) @ whitening).T, bias=True)
@@ -96,12 +91,12 @@ def test_fit_whitening__within_category_covariance_becomes_the_identity() -> Non
 
 def test_fit_whitening__identical_images_have_a_finite_whitening() -> None:
     rows = np.repeat(np.eye(3, 8, dtype=np.float32), 4, axis=0)
-    _, whitening = fit_whitening(rows, np.repeat(np.arange(3), 4), shrinkage=3.0)
+    _, whitening = fit_whitening(rows, np.repeat(np.arange(3), 4), shrinkage=3.0, projected=8)
     assert np.isfinite(whitening).all()
 
 
 def _chosen_shrinkage(each: int, silent: float, telling: float) -> float:
-    """Categories differ in half of 16 directions; standard deviations within them in the silent and the telling half."""
+    """Categories differ in half of 16 directions; deviations within them in the silent and the telling half."""
     generator = np.random.default_rng(0)
     deviations = np.repeat([silent, telling], 8)
     centres = generator.standard_normal((12, 16)) * np.repeat([0.0, 1.0], 8)

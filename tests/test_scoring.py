@@ -21,11 +21,11 @@ DIMENSION = 5
 
 def _network(head: Head) -> SimilarityNetwork:
     torch.manual_seed(1)
-    network = SimilarityNetwork(head, DIMENSION, projection=3)
+    network = SimilarityNetwork(head, DIMENSION, projected=3)
     network.centre.uniform_(-0.1, 0.1)
-    network.whitening += 0.3 * torch.randn(DIMENSION, DIMENSION)
+    network.whitening += 0.3 * torch.randn(DIMENSION, 3)
     network.train()
-    network.pair_outputs(torch.randn(1, 12, DIMENSION))
+    network.pair_outputs(network.standardise(torch.randn(1, 12, DIMENSION)))
     return network.eval()
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from curation.bands import for_each_band
+from curation.devices import choose_device
 from curation.encoders import PixelArray
 from curation.errors import EncoderError
-from curation.similarity.bands import for_each_band
 from curation.values import FloatArray
 
 # Every forward pass has exactly this many images, the last one padded with zeros: the same kernels run for every image,
@@ -32,7 +33,7 @@ class TorchEncoder:
         crop_share: float,
         device: str,
     ) -> None:
-        self._device = resolve_device(device)
+        self._device = choose_device(device)
         # The digest covers everything that turns an image into numbers: weights, normalisation and geometry.
         self.identity = f"{name}#{_digest(network, (*mean, *std, input_px, crop_share))[:12]}"
         self.input_px = input_px
@@ -80,15 +81,6 @@ class TorchEncoder:
         features: torch.Tensor = self._network(images * self._scale + self._shift)
         vectors: FloatArray = features[: len(pixels)].float().cpu().numpy()
         return vectors
-
-
-def resolve_device(device: str) -> torch.device:
-    """`auto` is a GPU where torch sees one; asking for a GPU that is not there is an error, not a silent fallback."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EncoderError("device 'cuda' was asked for and torch sees no GPU.", hint="Set the device to auto or cpu.")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
 
 
 def _digest(network: nn.Module, settings: tuple[float, ...]) -> str:

@@ -15,8 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from curation.config import SimilarityConfig
+from curation.devices import choose_device
 from curation.errors import SimilarityError
-from curation.similarity.network import SimilarityNetwork, choose_device
+from curation.similarity.network import SimilarityNetwork
 from curation.similarity.pair_metrics import PairMetrics
 from curation.similarity.training import TrainedNetwork
 
@@ -57,6 +58,7 @@ def save_network(path: Path, trained: TrainedNetwork, *, encoder_identity: str, 
         "schema_version": _SCHEMA_VERSION,
         "head": network.head,
         "dimension": network.dimension,
+        "projected": network.projected,
         "config": config.model_dump(mode="json"),
         "encoder_identity": encoder_identity,
         "training_categories": list(trained.training_categories),
@@ -92,7 +94,7 @@ def load_network(path: Path, *, encoder_identity: str | None = None, device: str
         raise _damaged(path, "its weights do not belong to its description")
     try:
         config = SimilarityConfig.model_validate(facts["config"])
-        network = SimilarityNetwork(facts["head"], int(facts["dimension"]), projection=config.projection)
+        network = SimilarityNetwork(facts["head"], int(facts["dimension"]), projected=int(facts["projected"]))
         network.load_state_dict(tensors)
         metrics = {name: PairMetrics(**values) for name, values in facts["pair_metrics"].items()}
         metadata = NetworkMetadata(

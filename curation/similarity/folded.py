@@ -12,7 +12,7 @@ from typing import Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from curation.similarity.bands import for_each_band
+from curation.bands import for_each_band
 from curation.similarity.network import SimilarityNetwork
 
 Precision = Literal["float32", "bfloat16"]

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from curation.devices import choose_device
 from curation.errors import SimilarityError
 from curation.similarity.folded import FoldedHead, Precision, fold
-from curation.similarity.network import SimilarityNetwork, choose_device
+from curation.similarity.network import SimilarityNetwork
 from curation.values import FloatArray
 
 Indices = NDArray[np.int64]

@@ -11,20 +11,22 @@ from curation.values import FloatArray
 _SHRINKAGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # the best on birds (2,500 images of 1,280 numbers) is 1 to 3
 
 
-def fit_whitening(embeddings: FloatArray, codes: NDArray[np.int64], shrinkage: float) -> tuple[FloatArray, FloatArray]:
-    """Centre (D,) and whitening (D, D) of embeddings (N, D) whose categories are `codes` (N,).
+def fit_whitening(
+    embeddings: FloatArray, codes: NDArray[np.int64], shrinkage: float, projected: int
+) -> tuple[FloatArray, FloatArray]:
+    """Centre (D,) and whitening (D, P), P = `projected`, of embeddings (N, D) whose categories are `codes` (N,).
 
     W is the covariance within categories plus `shrinkage` times its mean eigenvalue on the diagonal. The columns of the
     whitening satisfy V^T W V = I and are sorted by the total variance along them, largest first: cosines after it are
-    those of within-class covariance normalisation (Hatch et al., Interspeech 2006), and its first p columns are the
-    best p. The signs are fixed (largest entry positive), so the result does not depend on the LAPACK in use.
+    those of within-class covariance normalisation (Hatch et al., Interspeech 2006), in the P directions that vary
+    most. The signs are fixed (largest entry positive), so the result does not depend on the LAPACK in use.
     """
     centre, rows, within = _centre_and_scatter(embeddings, codes)
     within[np.diag_indices_from(within)] += shrinkage * _mean_variance(within)
     decorrelate = np.linalg.inv(np.linalg.cholesky(within)).T
     whitened = rows @ decorrelate
     _, directions = np.linalg.eigh(whitened.T @ whitened)
-    whitening = decorrelate @ directions[:, ::-1]
+    whitening = decorrelate @ directions[:, ::-1][:, :projected]
     largest = np.abs(whitening).argmax(axis=0)
     whitening *= np.sign(whitening[largest, np.arange(len(largest))])
     return centre.astype(np.float32), whitening.astype(np.float32)

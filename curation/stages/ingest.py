@@ -15,6 +15,7 @@ from curation.sources.location import UnreadableImageError, read_bytes
 from curation.store.connection import catalog
 from curation.store.journal import journal, number_categories
 from curation.store.samples import category_names, known_entries, known_sample_ids, put_samples, remove_samples
+from curation.store.snapshot import publish_snapshot
 from curation.values import Role, Sample, SourceEntry, sample_id_of
 from curation.workspace import Workspace
 
@@ -49,6 +50,7 @@ def ingest(workspace: Workspace, source: Path, role: Role, progress: Progress = 
     with journal(workspace.journal) as connection_to_journal:
         number_categories(connection_to_journal, categories)
     counts = _add_new(workspace, listing, role, known, progress)
+    publish_snapshot(workspace)
     present = {(entry.uri, entry.category) for entry in listing.entries}
     return IngestReport(
         source=listing.name,

@@ -1,15 +1,16 @@
 """Pair similarities of one category: ours against the published loop, on the same machine, heads and weights.
 
 The baseline is what the released code does: for every row, concatenate it with all images and run the whole head in
-float32 (on embeddings that are whitened once: whitening is ours, the loop does not pay for it). On a busy machine the loop
-suffers more than ours, and ratios grow: quote those of a quiet one.
-Each measurement is the best of several, baseline and ours in turn, so that a neighbour's load hits both.
+float32 (on embeddings that are whitened once: whitening is ours, the loop does not pay for it). On a busy machine the
+loop suffers more than ours, and ratios grow: quote those of a quiet one. Each measurement is the best of several,
+baseline and ours in turn.
 """
 
 from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, cast
 
@@ -124,11 +125,9 @@ def _seconds_per_flop(network: SimilarityNetwork) -> float:
         return 0.0
     seconds = 0.0
     for layer in layers:
-        inputs = torch.randn(2048, layer.in_features)
-        weight, out = layer.weight.detach().T.contiguous(), torch.empty(2048, layer.out_features)
-        seconds += min(
-            _time(lambda inputs=inputs, weight=weight, out=out: torch.mm(inputs, weight, out=out)) for _ in range(8)
-        )
+        inputs, weight = torch.randn(2048, layer.in_features), layer.weight.detach().T.contiguous()
+        product = partial(torch.mm, inputs, weight, out=torch.empty(2048, layer.out_features))
+        seconds += min(_time(product) for _ in range(8))
     return seconds / (2048 * _flops_per_pair(network))
 
 

@@ -1,0 +1,19 @@
+"""Where torch computes."""
+
+from __future__ import annotations
+
+import torch
+
+from curation.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device called `name`; "auto" takes a GPU where torch sees one.
+
+    Asking for a GPU that is not there is a `ConfigError`, not a silent fallback.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device 'cuda' was asked for and torch sees no GPU.", hint="Set the device to auto or cpu.")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
