@@ -12,6 +12,8 @@ from rich.table import Table
 
 # Name -> module with `run() -> dict`: facts of the run, and under "rows" one dict of figures a measurement.
 BENCHMARKS = {
+    "kills": "tests.benchmarks.kills",
+    "neighbours": "tests.benchmarks.neighbours",
     "pairs": "tests.benchmarks.pairs",
 }
 
