@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from curation.config import Config
-from curation.demo.images import DemoTruth, make_demo_images
+from curation.demo.images import CLEAN, LABEL_FLIP, OUT_OF_DOMAIN, DemoTruth, make_demo_images
 from curation.errors import WorkspaceError
 from curation.flow import run_stages
 from curation.progress import Progress, silent
@@ -23,6 +23,7 @@ from curation.store.samples import read_samples
 from curation.values import Evidence, FlagName, Role, Sample
 from curation.workspace import Workspace, create_workspace
 
+_KINDS = {CLEAN: "right", LABEL_FLIP: "label flips", OUT_OF_DOMAIN: "outliers"}
 _SUSPICIONS = {FlagName.OUTLIER, FlagName.LABEL_FLIP}
 
 
@@ -51,7 +52,7 @@ class _Judged:
 
     @property
     def wrong(self) -> bool:
-        return self.noise != "clean"
+        return self.noise != CLEAN
 
 
 def run_demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> DemoResult:
@@ -100,7 +101,7 @@ def _judge(workspace: Workspace, truth: DemoTruth) -> list[_Judged]:
 
 
 def _images(truth: DemoTruth) -> dict[str, int | float]:
-    wrong = sum(row.noise != "clean" for row in truth.rows)
+    wrong = sum(row.noise != CLEAN for row in truth.rows)
     return {
         "base categories": len(truth.base_categories),
         "novel categories": len(truth.novel_categories),
@@ -123,7 +124,7 @@ def _auroc(judged: list[_Judged]) -> dict[str, float]:
 def _weights(judged: list[_Judged]) -> dict[str, tuple[int, float]]:
     groups = {kind: [item for item in judged if item.noise == kind] for kind in sorted({item.noise for item in judged})}
     return {
-        kind.replace("_", " "): (len(items), float(np.mean([item.evidence.weight for item in items])))
+        _KINDS[kind]: (len(items), float(np.mean([item.evidence.weight for item in items])))
         for kind, items in groups.items()
     }
 

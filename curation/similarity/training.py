@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from curation.bands import one_thread
 from curation.config import SimilarityConfig
 from curation.devices import choose_device
 from curation.errors import SimilarityError
@@ -48,6 +49,7 @@ class TrainedNetwork:
     pair_metrics: dict[str, PairMetrics]
 
 
+@one_thread()
 def train_network(
     embeddings: FloatArray,
     categories: Sequence[str],
@@ -60,8 +62,8 @@ def train_network(
     """Train on base images: `embeddings` unit-norm float32 (N, D), `categories` their N clean categories.
 
     With `config.beta` > 0 the novel images and their web categories are needed too; no similarity is learned from them,
-    they only make base and novel pairs look alike (A.2.2). The same seed gives the same network bit by bit on a CPU
-    with the same number of threads, in whatever order the categories come. Raises `SimilarityError` where there are
+    they only make base and novel pairs look alike (A.2.2). The same seed gives the same network bit by bit on a CPU,
+    however many cores it has, in whatever order the categories come. Raises `SimilarityError` where there are
     too few categories or images, or the loss stops being a number. `progress(done, total, figures)` is called after
     each batch.
     """
