@@ -131,7 +131,7 @@ class DuplicatesConfig(_Section):
         0.5,
         ge=-1,
         le=1,
-        description="pairs below are not compared; shrunk to 64 px, birds keep 0.46 to their originals",
+        description="pairs below are not compared; birds shrunk to 64 px keep 0.46 to 0.8",
     )
     min_likeness: float = Field(
         0.96,
@@ -150,7 +150,7 @@ class QualityConfig(_Section):
         5.0, ge=0, description="standard deviation of grey values (0 to 127); photographs have 20 to 80"
     )
     min_sharpness: float = Field(
-        0.03, ge=0, description="Laplacian over grey variance at 256 px; 99.5 % of birds are above, blurred ones below"
+        0.02, ge=0, description="Laplacian over grey variance at 256 px; 0.2 % of birds are below, blurred by 2 px 96 %"
     )
 
 

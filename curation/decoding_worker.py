@@ -14,6 +14,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from PIL import Image
+
+from curation.fingerprint import fingerprint_of
+from curation.image_quality import MEASURED_PX, contrast, grey_picture, sharpness
 from curation.images import PixelArray, decode, shorter_side_px, square_pixels
 from curation.sources.location import UnreadableImageError, read_bytes
 from curation.values import ImageFacts
@@ -53,16 +57,24 @@ def decode_reference(reference: ImageReference, settings: DecodeSettings) -> Dec
         data = read_bytes(reference.uri)
     except UnreadableImageError as error:
         return DecodedImage(ImageFacts(sha256=reference.sha256, reason=error.reason), None)
-    decoded = decode(data, settings.max_pixels, shorter_side_px(settings.input_px, settings.crop_share))
+    target_px = max(shorter_side_px(settings.input_px, settings.crop_share), MEASURED_PX // 2)  # decoded at twice that
+    decoded = decode(data, settings.max_pixels, target_px)
     if decoded.facts.sha256 != reference.sha256:
         reason = "changed since it was ingested; ingest its source again"
         return DecodedImage(ImageFacts(sha256=reference.sha256, size_bytes=len(data), reason=reason), None)
     if decoded.image is None:
         return DecodedImage(decoded.facts, None)
     try:
-        return DecodedImage(decoded.facts, square_pixels(decoded.image, settings.input_px, settings.crop_share))
+        pixels = square_pixels(decoded.image, settings.input_px, settings.crop_share)
+        return DecodedImage(measured(decoded.facts, decoded.image), pixels)
     except MemoryError:
         return DecodedImage(replace(decoded.facts, reason="decoding needs more memory than there is"), None)
+
+
+def measured(facts: ImageFacts, image: Image.Image) -> ImageFacts:
+    """The facts of an upright RGB image with its quality and its fingerprint."""
+    grey = grey_picture(image)
+    return replace(facts, sharpness=sharpness(grey), contrast=contrast(grey), fingerprint=fingerprint_of(grey))
 
 
 @dataclass(frozen=True, slots=True)

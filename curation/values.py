@@ -85,6 +85,8 @@ class ImageFacts:
 
     `width_px` and `height_px` are those of the upright image (EXIF orientation applied); 0 where unknown.
     `format` and `mode` are Pillow's names ("JPEG", "RGB"). `frames` counts the frames of an animation (1 otherwise).
+    `sharpness` and `contrast` are those of `curation.image_quality`, `fingerprint` that of `curation.fingerprint`; each
+    `None` where there are no pixels, and for images that were decoded before these were measured.
     """
 
     sha256: str
@@ -95,6 +97,9 @@ class ImageFacts:
     frames: int = 0
     size_bytes: int = 0
     reason: str | None = None
+    sharpness: float | None = None
+    contrast: float | None = None
+    fingerprint: bytes | None = None
 
 
 class FlagName(StrEnum):

@@ -19,7 +19,7 @@ import pytest
 
 from curation.config import ImagesConfig
 from curation.decoding import DecodedBatch, ImageReference, decode_images
-from curation.decoding_worker import DecodedImage, DecodeFunction, DecodeSettings, decode_reference
+from curation.decoding_worker import DecodedImage, DecodeFunction, DecodeSettings, decode_reference, measured
 from curation.errors import CurationError
 from curation.images import decode, square_pixels
 from curation.sources.location import file_uri
@@ -297,4 +297,6 @@ def test_decoding_worker__imports_neither_torch_nor_pydantic() -> None:
 def test_decode_reference__reads_and_decodes(tmp_path: Path) -> None:
     (reference,) = write_images(tmp_path, ["one.png"])
     (batch,) = decoded_batches([reference])
-    assert batch.facts[0] == decode((tmp_path / "one.png").read_bytes(), 80_000_000).facts
+    decoded = decode((tmp_path / "one.png").read_bytes(), 80_000_000)
+    assert decoded.image is not None
+    assert batch.facts[0] == measured(decoded.facts, decoded.image)

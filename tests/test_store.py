@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -12,7 +13,13 @@ from curation.errors import StoreBusyError, StoreError
 from curation.store.connection import catalog
 from curation.store.evidence import read_evidence, replace_evidence
 from curation.store.flags import count_flags, read_flags, replace_flags
-from curation.store.images import images_to_embed, put_image_facts, read_image_facts
+from curation.store.images import (
+    image_facts_digest,
+    images_to_embed,
+    put_image_facts,
+    read_image_facts,
+    unusable_images,
+)
 from curation.store.runs import put_stage, read_stages, start_run
 from curation.store.samples import (
     category_names,
@@ -93,6 +100,7 @@ def test_images__unreadable_ones_are_listed_again_only_when_no_bytes_came(worksp
         )
         assert {digest for digest, _ in images_to_embed(connection)} == {good.sha256, away.sha256}
         assert read_image_facts(connection)[damaged.sha256 or ""].reason == "truncated"
+        assert unusable_images(connection) == {damaged.sha256, away.sha256}
 
 
 def test_evidence_and_flags__replace_what_was_there(workspace: Workspace) -> None:
@@ -153,6 +161,25 @@ def test_catalog__a_damaged_file_says_what_to_do(workspace: Workspace) -> None:
     workspace.catalog.write_bytes(b"no database at all" * 1000)
     with pytest.raises(StoreError, match="move it away"), catalog(workspace):
         pass
+
+
+def test_migrations__an_older_catalogue_keeps_its_rows(workspace: Workspace) -> None:
+    measured = ImageFacts(
+        "b" * 64, "JPEG", "RGB", 8, 6, 1, 9, None, sharpness=0.25, contrast=40.5, fingerprint=b"\0\xff"
+    )
+    with patch("curation.store.schema.MIGRATIONS", MIGRATIONS[:1]), catalog(workspace) as connection:
+        connection.execute("INSERT INTO images VALUES (?, 'JPEG', 'RGB', 8, 6, 1, 9, NULL)", ["a" * 64])
+    with catalog(workspace) as connection:
+        before = image_facts_digest(connection)
+        put_image_facts(connection, [measured])
+        assert read_image_facts(connection) == {
+            "a" * 64: ImageFacts("a" * 64, "JPEG", "RGB", 8, 6, 1, 9, None),
+            "b" * 64: measured,
+        }
+        after = image_facts_digest(connection)
+        put_image_facts(connection, [measured])
+        assert image_facts_digest(connection) == after != before
+        assert unusable_images(connection) == set()
 
 
 def test_migrations__a_newer_catalogue_is_refused(workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from curation.flags import label_conflict, label_flip, leak, near_duplicate, outlier, unreadable
+from curation.flags import label_conflict, label_flip, leak, low_quality, near_duplicate, outlier, unreadable
 from curation.flags.inputs import FlagInputs
 from curation.values import Flag, FlagName
 
@@ -19,6 +19,7 @@ REGISTRY: Mapping[FlagName, Callable[[FlagInputs], list[Flag]]] = {
     FlagName.NEAR_DUPLICATE: near_duplicate.find,
     FlagName.LABEL_FLIP: label_flip.find,
     FlagName.OUTLIER: outlier.find,
+    FlagName.LOW_QUALITY: low_quality.find,
 }
 
 

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from curation.config import QualityConfig
+from curation.duplicates import NearCopies
 from curation.membership import Membership
-from curation.values import Role, Sample
+from curation.values import ImageFacts, Role, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class FlagInputs:
-    """All samples of the workspace, why some have no pixels, and how the scored novel ones fit their categories."""
+    """All samples of the workspace and what is known of them.
+
+    `unreadable` says why some have no pixels, `memberships` how the scored novel ones fit their categories; `facts` and
+    `near_copies` are those of image contents, by SHA-256.
+    """
 
     samples: tuple[Sample, ...]
     unreadable: Mapping[str, str]
     memberships: Mapping[str, Membership]
+    facts: Mapping[str, ImageFacts] = field(default_factory=dict)
+    near_copies: NearCopies = field(default_factory=dict)
+    quality: QualityConfig = field(default_factory=QualityConfig)
 
     def same_file(self, role: Role) -> dict[str, list[Sample]]:
         """SHA-256 -> the samples of one role with exactly these bytes, by image id."""
@@ -25,3 +34,7 @@ class FlagInputs:
             if sample.role is role and sample.sha256 is not None:
                 groups[sample.sha256].append(sample)
         return dict(groups)
+
+    def alike(self, digest: str) -> list[tuple[str, float]]:
+        """The near copies of an image content and their likeness, most alike first; itself is none of them."""
+        return sorted(self.near_copies.get(digest, {}).items(), key=lambda copy: (-copy[1], copy[0]))

@@ -17,7 +17,7 @@ from curation.errors import EmbeddingError
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
-from curation.store.images import images_to_embed, put_image_facts, read_image_facts
+from curation.store.images import images_to_embed, put_image_facts, unusable_images
 from curation.values import FloatArray
 from curation.workspace import Workspace
 
@@ -98,8 +98,8 @@ def intact(workspace: Workspace, summary: Summary) -> bool:
     """Whether every image that has no reason against it has an embedding on disk."""
     with catalog(workspace) as connection:
         wanted = {digest for digest, _ in images_to_embed(connection)}
-        unread = {facts.sha256 for facts in read_image_facts(connection).values() if facts.reason is not None}
-    return wanted - unread <= listed_digests(shards_of(workspace.embeddings, summary["encoder"]))
+        unusable = unusable_images(connection)
+    return wanted - unusable <= listed_digests(shards_of(workspace.embeddings, summary["encoder"]))
 
 
 STAGE = Stage("embed", fingerprint, run, intact)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from curation.config import Config
+from curation.duplicates import NearCopies, near_copies, nearest_pairs, preference
+from curation.embedding_shards import Shards, listed_digests, read_embeddings, shards_of
 from curation.flags import raise_flags
 from curation.flags.inputs import FlagInputs
 from curation.membership import novel_memberships
@@ -11,19 +15,25 @@ from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.evidence import read_evidence
 from curation.store.flags import count_flags, replace_flags
+from curation.store.images import image_facts_digest, read_image_facts
 from curation.store.runs import read_stages
 from curation.store.samples import read_samples, unreadable_samples
+from curation.values import ImageFacts, Sample
 from curation.workspace import Workspace
 
 
 def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
-    """Raise every flag anew from the evidence."""
+    """Raise every flag anew from the evidence, the pictures' fingerprints and their quality."""
     with catalog(workspace) as connection:
         samples = tuple(read_samples(connection))
         unreadable = {sample_id: reason for sample_id, _, reason in unreadable_samples(connection)}
         evidence = read_evidence(connection)
+        facts = read_image_facts(connection)
+        embedded = read_stages(connection).get("embed")
+    shards = None if embedded is None else shards_of(workspace.embeddings, embedded.summary["encoder"])
+    copies = _near_copies(samples, facts, shards, config, progress)
     fits = novel_memberships(samples, evidence, config.flags)
-    flags = raise_flags(FlagInputs(samples, unreadable, fits))
+    flags = raise_flags(FlagInputs(samples, unreadable, fits, facts, copies, config.quality))
     with catalog(workspace) as connection:
         replace_flags(connection, flags)
         counts = count_flags(connection)
@@ -37,13 +47,47 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     }
 
 
+def _near_copies(
+    samples: Iterable[Sample],
+    facts: Mapping[str, ImageFacts],
+    shards: Shards | None,
+    config: Config,
+    progress: Progress,
+) -> NearCopies:
+    """Compare the images that have both an embedding and a fingerprint; others equal only their own file."""
+    if shards is None:
+        return {}
+    used = {sample.sha256 for sample in samples} & listed_digests(shards)
+    known = [facts[digest] for digest in used if digest is not None and digest in facts]
+    known = sorted((fact for fact in known if fact.fingerprint), key=lambda fact: (*preference(fact), fact.sha256))
+    digests = [fact.sha256 for fact in known]
+    if len(digests) < 2:
+        return {}
+    embeddings = read_embeddings(shards, digests)
+    candidates = nearest_pairs(embeddings, config.duplicates.neighbours, config.duplicates.min_cosine)
+    fingerprints = [fact.fingerprint or b"" for fact in known]
+    return near_copies(digests, fingerprints, candidates, config.duplicates, progress)
+
+
 def fingerprint(workspace: Workspace, config: Config) -> str:
-    """Changes with the scores, the samples, what is unreadable, and the configuration of the flags."""
+    """Changes with the scores, the samples, the facts of their images, the encoder, and the configuration of flags."""
     with catalog(workspace) as connection:
-        scored = read_stages(connection).get("score")
+        stages = read_stages(connection)
         ids = [sample.sample_id for sample in read_samples(connection)]
         unreadable = unreadable_samples(connection)
-    return fingerprint_of("flag", scored and scored.fingerprint, ids, unreadable, config.flags.model_dump())
+        facts = image_facts_digest(connection)
+    scored, embedded = stages.get("score"), stages.get("embed")
+    return fingerprint_of(
+        "flag",
+        scored and scored.fingerprint,
+        embedded and embedded.summary["encoder"],
+        ids,
+        unreadable,
+        facts,
+        config.flags.model_dump(),
+        config.duplicates.model_dump(),
+        config.quality.model_dump(),
+    )
 
 
 def intact(workspace: Workspace, summary: Summary) -> bool:  # noqa: ARG001 - the signature is the stage's

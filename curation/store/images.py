@@ -19,6 +19,9 @@ _COLUMNS = {
     "frames": pa.int32(),
     "size_bytes": pa.int64(),
     "reason": pa.string(),
+    "sharpness": pa.float64(),
+    "contrast": pa.float64(),
+    "fingerprint": pa.binary(),
 }
 
 
@@ -44,3 +47,14 @@ def read_image_facts(connection: Connection) -> dict[str, ImageFacts]:
     """SHA-256 -> facts of every decoded image."""
     query = f"SELECT {', '.join(_COLUMNS)} FROM images ORDER BY sha256"  # noqa: S608 - constants
     return {row[0]: ImageFacts(*row) for row in fetch_rows(connection, query)}
+
+
+def unusable_images(connection: Connection) -> set[str]:
+    """SHA-256 of the images that have a reason against them."""
+    return {row[0] for row in fetch_rows(connection, "SELECT sha256 FROM images WHERE reason IS NOT NULL")}
+
+
+def image_facts_digest(connection: Connection) -> str:
+    """Changes with any fact of any image; does not depend on the order in which they came."""
+    query = f"SELECT count(*), coalesce(bit_xor(hash({', '.join(_COLUMNS)})), 0) FROM images"  # noqa: S608 - constants
+    return "-".join(str(value) for value in fetch_rows(connection, query)[0])

@@ -37,7 +37,14 @@ CREATE TABLE cleaned_sets (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# Images that were decoded before keep NULL: they are compared by their bytes alone until they are decoded again.
+_MEASURED_PICTURES = """
+ALTER TABLE images ADD COLUMN sharpness DOUBLE;
+ALTER TABLE images ADD COLUMN contrast DOUBLE;
+ALTER TABLE images ADD COLUMN fingerprint BLOB;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 # Name -> module with `run() -> dict`: facts of the run, and under "rows" one dict of figures a measurement.
 BENCHMARKS = {
+    "duplicates": "tests.benchmarks.duplicates",
     "kills": "tests.benchmarks.kills",
     "neighbours": "tests.benchmarks.neighbours",
     "pairs": "tests.benchmarks.pairs",
