@@ -140,6 +140,7 @@ def test_flow__every_hostile_file_ends_as_a_sample_with_pixels_or_a_reason(tmp_p
     scored = {sample.image_id for sample in hostile if sample.sample_id in evidence}
     assert unreadable.isdisjoint(scored) and len(unreadable) + len(scored) == len(expected)
     assert len(scored) == sum(outcome == "read" for outcome in expected.values())
+    assert not any(result.ran for result in run_stages(workspace, CONFIG, command="run"))  # bad images stay decided
 
 
 def test_flow__killed_at_random_moments_ends_as_if_undisturbed(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.images import images_to_embed, put_image_facts, unusable_images
+from curation.store.samples import image_digests
 from curation.values import FloatArray
 from curation.workspace import Workspace
 
@@ -82,10 +83,9 @@ def _finish_shard(workspace: Workspace, shards: Shards, batches: list[DecodedBat
 
 
 def fingerprint(workspace: Workspace, config: Config) -> str:
-    """Changes with the images and with the encoder's name or, for local weights, its file."""
+    """Changes with the images (bad ones too) and with the encoder's name or, for local weights, its file."""
     with catalog(workspace) as connection:
-        wanted = images_to_embed(connection)
-    return fingerprint_of("embed", encoder_key(config.embedding.encoder), sorted(digest for digest, _ in wanted))
+        return fingerprint_of("embed", encoder_key(config.embedding.encoder), image_digests(connection))
 
 
 def encoder_key(name: str) -> list[str]:

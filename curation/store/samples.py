@@ -86,6 +86,12 @@ def count_samples(connection: Connection) -> dict[str, dict[str, int]]:
     }
 
 
+def image_digests(connection: Connection) -> list[str]:
+    """The SHA-256 of every image content there is, sorted."""
+    query = "SELECT DISTINCT sha256 FROM samples WHERE sha256 IS NOT NULL ORDER BY sha256"
+    return [row[0] for row in fetch_rows(connection, query)]
+
+
 def unreadable_samples(connection: Connection) -> list[tuple[str, str, str]]:
     """(sample_id, role, reason) of the samples that have no usable pixels, by sample id."""
     query = """
