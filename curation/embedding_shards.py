@@ -55,7 +55,13 @@ def write_shard(shards: Shards, digests: Sequence[str], embeddings: FloatArray) 
         )
     data = save({"sha256": keys, "embeddings": embeddings.astype(np.float16)})
     path = shards.folder / f"{sha256(data).hexdigest()[:_NAME_DIGITS]}.safetensors"
-    replace_bytes(path, data)
+    try:
+        replace_bytes(path, data)
+    except OSError as error:
+        raise EmbeddingError(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Free some space or check permissions, then run it again: finished shards are kept.",
+        ) from error
     return path
 
 

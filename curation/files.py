@@ -7,13 +7,20 @@ from pathlib import Path
 
 
 def replace_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader, or a kill at any moment, sees the old content or the new one."""
+    """Write `data` to `path` so that a reader, or a kill at any moment, sees the old content or the new one.
+
+    Raises `OSError` (no space, no permission) and leaves nothing behind then; callers say what it means.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
     flush_folder(path.parent)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -74,3 +76,13 @@ def test_shards__values_that_are_not_finite_are_refused(shards: Shards) -> None:
         write_shard(shards, digests(2), rows)
     with pytest.raises(EmbeddingError, match="3 images gave embeddings of shape"):
         write_shard(shards, digests(3), unit(2))
+
+
+def test_shards__a_full_disk_leaves_no_part_and_says_so(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(EmbeddingError, match="No space left on device"):
+        write_shard(shards, digests(2), unit(2))
+    assert list(shards.folder.iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import save
 from curation.config import SimilarityConfig
 from curation.devices import choose_device
 from curation.errors import SimilarityError
+from curation.files import replace_bytes
 from curation.similarity.network import SimilarityNetwork
 from curation.similarity.pair_metrics import PairMetrics
 from curation.similarity.training import TrainedNetwork
@@ -67,7 +67,13 @@ def save_network(path: Path, trained: TrainedNetwork, *, encoder_identity: str, 
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     facts["network_identity"] = _identity(tensors, facts)
-    _write_whole(path, save(tensors, metadata={_KEY: json.dumps(facts, sort_keys=True)}))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_bytes(path, save(tensors, metadata={_KEY: json.dumps(facts, sort_keys=True)}))
+    except OSError as error:
+        raise SimilarityError(
+            f"{path} cannot be written: {error.strerror}.", hint="Check space and permissions."
+        ) from error
     return str(facts["network_identity"])
 
 
@@ -146,25 +152,3 @@ def _identity(tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> str:
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Temporary file beside it, flushed to the disk, renamed: readers see the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself
-        finally:
-            os.close(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SimilarityError(
-            f"{path} cannot be written: {error.strerror}.", hint="Check space and permissions."
-        ) from error
