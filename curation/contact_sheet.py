@@ -125,7 +125,7 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise ExportError(
             "this Pillow was built without FreeType, which draws the captions of contact sheets.",
-            hint="Install the Pillow wheel from PyPI.",
+            hint="Install Pillow with FreeType support; its released wheels have it.",
         )
     return font
 
