@@ -42,7 +42,7 @@ def one_thread() -> Iterator[None]:
     """Torch and BLAS on one thread inside the block.
 
     For loops of small steps: after each of them the threads of a pool wait for the slowest by spinning. On two cores,
-    bird training took 5.5 s with two threads and 7.4 s with one; beside one busy process more than 100 s and 27 s. The
+    bird training took 5.5 s with two threads and 7.4 s with one; with both cores busy more than 100 s and 27 s. The
     result does not depend on the number of cores then, either.
     """
     usual = torch.get_num_threads()
