@@ -149,6 +149,35 @@ class Evidence:
     nearest: tuple[CategorySimilarity, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NoiseEstimate:
+    """What the noise model says of one novel sample.
+
+    `noise_probability`, [0, 1], is the calibrated probability that the web category is wrong, decisions on other
+    samples included; `transferred_probability` is the same before any decision was looked at. `suggested_category` is
+    what the sample most probably shows: its web category, another novel one, or `None` for none of them (an outlier);
+    `suggested_probability`, [0, 1], is that of the suggestion. `explanation` is one sentence.
+    """
+
+    sample_id: str
+    noise_probability: float
+    transferred_probability: float
+    suggested_category: str | None
+    suggested_probability: float
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryNoise:
+    """Predicted share of wrong images, [0, 1], in one novel category, with a 90 % interval [`low`, `high`]."""
+
+    category: str
+    samples: int
+    noise_rate: float
+    low: float
+    high: float
+
+
 class DecisionAction(StrEnum):
     """What a person can decide of a sample; `undo` takes the decision before it back."""
 

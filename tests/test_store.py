@@ -20,6 +20,7 @@ from curation.store.images import (
     read_image_facts,
     unusable_images,
 )
+from curation.store.noise import read_category_noise, read_noise_estimates, replace_noise
 from curation.store.runs import put_stage, read_stages, start_run
 from curation.store.samples import (
     category_names,
@@ -34,12 +35,14 @@ from curation.store.samples import (
 from curation.store.schema import MIGRATIONS
 from curation.store.snapshot import KEPT_SNAPSHOTS, current_snapshot, publish_snapshot, snapshot
 from curation.values import (
+    CategoryNoise,
     CategorySimilarity,
     CrawlFacts,
     Evidence,
     Flag,
     FlagName,
     ImageFacts,
+    NoiseEstimate,
     Role,
     Sample,
     sample_id_of,
@@ -161,6 +164,21 @@ def test_catalog__a_damaged_file_says_what_to_do(workspace: Workspace) -> None:
     workspace.catalog.write_bytes(b"no database at all" * 1000)
     with pytest.raises(StoreError, match="move it away"), catalog(workspace):
         pass
+
+
+def test_noise__comes_back_and_is_replaced_whole(workspace: Workspace) -> None:
+    estimates = [
+        NoiseEstimate("a", 0.75, 0.5, None, 0.5, "It is unlike the others."),
+        NoiseEstimate("b", 0.25, 0.25, "linnet", 0.75, "It is like the others."),
+    ]
+    rates = [CategoryNoise("linnet", 2, 0.5, 0.25, 0.75)]
+    with catalog(workspace) as connection:
+        replace_noise(connection, estimates, rates)
+        assert read_noise_estimates(connection) == {"a": estimates[0], "b": estimates[1]}
+        assert read_category_noise(connection) == rates
+        replace_noise(connection, estimates[:1], [])
+        assert read_noise_estimates(connection) == {"a": estimates[0]}
+        assert read_category_noise(connection) == []
 
 
 def test_migrations__an_older_catalogue_keeps_its_rows(workspace: Workspace) -> None:

@@ -44,7 +44,19 @@ ALTER TABLE images ADD COLUMN contrast DOUBLE;
 ALTER TABLE images ADD COLUMN fingerprint BLOB;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES)
+# Replaced whole by their stage, like `evidence`.
+_NOISE = """
+CREATE TABLE noise_estimates (
+    sample_id VARCHAR NOT NULL, noise_probability FLOAT NOT NULL, transferred_probability FLOAT NOT NULL,
+    suggested_category VARCHAR, suggested_probability FLOAT NOT NULL, explanation VARCHAR NOT NULL
+);
+CREATE TABLE category_noise (
+    category VARCHAR NOT NULL, samples BIGINT NOT NULL, noise_rate DOUBLE NOT NULL,
+    low DOUBLE NOT NULL, high DOUBLE NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
