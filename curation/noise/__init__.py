@@ -1,0 +1,1 @@
+"""The noise model: learned on noise that is made in base categories, transferred to the novel ones."""

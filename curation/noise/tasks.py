@@ -1,0 +1,109 @@
+"""Pseudo-novel tasks: noise made in base categories, where it is known which images are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.noise.probe import Codes
+
+OUTLIER = -1
+
+_NEAR = 3  # a flip to a look-alike goes to one of this many most similar categories
+_CATEGORY_SPREAD = (0.5, 1.5)  # noise rate of a category, relative to that of its task
+_MOST_NOISE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class TaskShape:
+    """What the novel images look like from afar: how many categories, and quantiles of their sizes, ascending."""
+
+    categories: int
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoTask:
+    """N images, as `rows` of the base embeddings, under web categories `codes` (N,) in [0, C), C = `categories`.
+
+    `true` (N,) is the category that each shows, `OUTLIER` for none of the C.
+    """
+
+    rows: NDArray[np.int64]
+    codes: Codes
+    true: Codes
+    categories: int
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Which web categories are wrong (N,)."""
+        wrong: NDArray[np.bool_] = self.true != self.codes
+        return wrong
+
+
+def make_task(
+    base_codes: Codes,
+    candidates: Sequence[int],
+    likeness: NDArray[np.float64],
+    shape: TaskShape,
+    noise_rate: float,
+    generator: np.random.Generator,
+) -> PseudoTask:
+    """Make noise of about `noise_rate` in some of the base categories `candidates`; the others give the outliers.
+
+    `base_codes` (B,) are the categories of all base images, `likeness` (K, K) says how alike two base categories are.
+    At most three quarters of the candidates become web categories, so that there are outliers. Every category draws
+    its size from `shape`, its noise rate around that of the task, and how wrong images come about is drawn for the
+    task: 10 to 60 % outliers, 30 to 90 % of the flips to a look-alike category.
+    """
+    order = generator.permutation(np.asarray(candidates))
+    used = order[: max(1, min(shape.categories, len(order) * 3 // 4))]
+    outliers = _shuffled(np.flatnonzero(np.isin(base_codes, order[len(used) :])), generator)
+    unused = [_shuffled(np.flatnonzero(base_codes == category), generator) for category in used]
+    sizes = [min(int(generator.choice(shape.sizes)), len(images)) for images in unused]
+    rates = np.clip(noise_rate * generator.uniform(*_CATEGORY_SPREAD, size=len(used)), 0, _MOST_NOISE)
+    wrong_counts = generator.binomial(sizes, rates)
+    taken: list[tuple[int, int, int]] = []
+    for code, images in enumerate(unused):
+        taken += [(images.pop(), code, code) for _ in range(sizes[code] - wrong_counts[code])]
+    outlier_share = 1.0 if len(used) == 1 else generator.uniform(0.1, 0.6)
+    near_share = generator.uniform(0.3, 0.9)
+    near = _nearest(likeness[np.ix_(used, used)])
+    for code in np.repeat(np.arange(len(used)), wrong_counts).tolist():
+        origin = OUTLIER if generator.random() < outlier_share else _origin(code, near, near_share, generator)
+        source = outliers if origin == OUTLIER else unused[origin]
+        if source:
+            taken.append((source.pop(), code, origin))
+    rows, codes, true = np.array(taken, dtype=np.int64).T
+    return PseudoTask(rows, codes, true, len(used))
+
+
+def category_likeness(embeddings: NDArray[np.float32], base_codes: Codes) -> NDArray[np.float64]:
+    """How alike two base categories are: cosine of their mean embeddings, (K, K)."""
+    means = np.zeros((int(base_codes.max()) + 1, embeddings.shape[1]))
+    np.add.at(means, base_codes, embeddings)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    likeness: NDArray[np.float64] = means @ means.T
+    return likeness
+
+
+def _shuffled(rows: NDArray[np.int64], generator: np.random.Generator) -> list[int]:
+    return list(generator.permutation(rows).tolist())
+
+
+def _nearest(likeness: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The most similar other categories of each (C, up to 3)."""
+    others = likeness.copy()
+    np.fill_diagonal(others, -np.inf)
+    nearest: NDArray[np.int64] = np.argsort(-others, axis=1)[:, : min(_NEAR, len(others) - 1)]
+    return nearest
+
+
+def _origin(code: int, near: NDArray[np.int64], near_share: float, generator: np.random.Generator) -> int:
+    """Where an image under `code` really comes from: a look-alike category, or any other one."""
+    if generator.random() < near_share:
+        return int(generator.choice(near[code]))
+    return int((code + generator.integers(1, len(near))) % len(near))
