@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.verbs.audit import audit
+from app.verbs.export import export
+from app.verbs.options import JsonOption, RoleName, WorkspaceArgument
+from app.verbs.search import search
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
@@ -27,26 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-WorkspaceArgument = Annotated[Path, typer.Argument(metavar="WS", help="The workspace folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
-
-
-class RoleName(StrEnum):
-    """Roles as the command line spells them."""
-
-    base = "base"
-    novel = "novel"
-    test = "test"
-
-
-class FormatName(StrEnum):
-    """Export formats as the command line spells them; the library's registry is tested to agree."""
-
-    imagefolder = "imagefolder"
-    csv = "csv"
-    parquet = "parquet"
-    webdataset = "webdataset"
 
 
 def _version(asked: bool) -> None:
@@ -210,42 +193,9 @@ def scores(
         print(f"drew {', '.join(str(path) for path in paths)}")
 
 
-@app.command()
-def export(
-    workspace: WorkspaceArgument,
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    format_name: Annotated[FormatName, typer.Option("--format", help="How the cleaned set is written.")],
-    hard_links: Annotated[
-        bool, typer.Option("--hard-links", help="imagefolder: link image files instead of copying.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in that folder.")] = False,
-    with_base: Annotated[bool, typer.Option("--with-base", help="Add the clean base samples, at weight 1.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the cleaned set, verified, with weights and provenance.
-
-    Example: curate export birds --format imagefolder --out cleaned
-    """
-    from app.terminal import print_facts, print_json, progress_bars
-    from curation.stages.export import export as run_export
-    from curation.workspace import open_workspace
-
-    opened = open_workspace(workspace)
-    with progress_bars() as progress:
-        receipt = run_export(
-            opened,
-            opened.config(),
-            export_format=format_name.value,
-            out=out,
-            hard_links=hard_links,
-            overwrite=overwrite,
-            with_base=with_base,
-            progress=progress,
-        )
-    if as_json:
-        print_json(asdict(receipt))
-    else:
-        print_facts(f"exported {out}", asdict(receipt))
+app.command()(export)
+app.command()(audit)
+app.command()(search)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Any
 
 from curation.errors import CurationError
 from curation.progress import Progress, silent
+
+_PIPE_WIDTH = 10_000  # characters: more than any row has; a table takes only what it needs
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+    Console(width=_width()).print(table)
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
@@ -66,11 +69,16 @@ def print_error(error: CurationError) -> None:
         print(f"hint:  {error.hint}", file=sys.stderr)
 
 
+def _width() -> int | None:
+    """That of the terminal, or what COLUMNS says; a pipe or a file takes rows of any length, so nothing is folded."""
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.6f}"
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_cell(item)}" for name, item in value.items())
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from curation.errors import ExportError
@@ -15,6 +16,7 @@ from curation.values import (
     Evidence,
     Flag,
     FlagName,
+    NoiseEstimate,
     Role,
     Sample,
     SetAside,
@@ -24,11 +26,17 @@ from curation.values import (
 # been answered, but a reviewed image is not worth more than one that was never in doubt.
 _CONFIRMED_WEIGHT = 1.0
 
+NOISE_FLAGS = (FlagName.OUTLIER, FlagName.LABEL_FLIP)  # they judge noise; a promise judges it by its own threshold
+BEYOND_PROMISE = "promise"  # the reason of samples that are too doubtful for what was promised
+
+_CONFIRMATIONS = (DecisionAction.KEEP, DecisionAction.RELABEL)
+
 
 def build_cleaned_set(
     samples: Iterable[Sample],
     *,
     evidence: Mapping[str, Evidence],
+    estimates: Mapping[str, NoiseEstimate],
     flags: Mapping[str, Sequence[Flag]],
     decisions: Mapping[str, Decision],
     categories: Mapping[str, int],
@@ -45,7 +53,8 @@ def build_cleaned_set(
         decision = decisions.get(sample.sample_id)
         reason = _reason_against(sample, flags.get(sample.sample_id, ()), decision, set_aside_flags)
         if reason is None:
-            kept.append(_keep(sample, evidence.get(sample.sample_id), decision, categories))
+            noise = _noise_probability(sample, estimates.get(sample.sample_id), decision)
+            kept.append(_keep(sample, evidence.get(sample.sample_id), noise, decision, categories))
         else:
             aside.append(
                 SetAside(
@@ -53,6 +62,31 @@ def build_cleaned_set(
                 )
             )
     return CleanedSet(content_hash_of(kept), tuple(kept), tuple(aside), dict(categories), dict(provenance))
+
+
+def is_confirmed(decision: Decision | None) -> bool:
+    """Whether a person has said that the sample belongs under the category it has in a cleaned set."""
+    return decision is not None and decision.action in _CONFIRMATIONS
+
+
+def set_aside_beyond(cleaned_set: CleanedSet, details: Mapping[str, str]) -> CleanedSet:
+    """Set aside, for the sake of a promise, the kept samples named in `details`, each with what is said of it there."""
+    kept = tuple(sample for sample in cleaned_set.kept if sample.sample_id not in details)
+    aside = (
+        SetAside(
+            sample.sample_id,
+            sample.image_id,
+            sample.web_category,
+            sample.uri,
+            reason=BEYOND_PROMISE,
+            detail=details[sample.sample_id],
+        )
+        for sample in cleaned_set.kept
+        if sample.sample_id in details
+    )
+    return replace(
+        cleaned_set, content_hash=content_hash_of(kept), kept=kept, set_aside=(*cleaned_set.set_aside, *aside)
+    )
 
 
 def _reason_against(
@@ -64,13 +98,25 @@ def _reason_against(
         return FlagName.UNREADABLE.value, raised.get(FlagName.UNREADABLE, sample.reason or "")
     if decision is not None and decision.action is DecisionAction.DROP:
         return "dropped", f"Dropped by {decision.annotator}."
-    if decision is not None and decision.action in (DecisionAction.KEEP, DecisionAction.RELABEL):
+    if is_confirmed(decision):
         return None
     return next(((name.value, raised[name]) for name in set_aside_flags if name in raised), None)
 
 
+def _noise_probability(sample: Sample, estimate: NoiseEstimate | None, decision: Decision | None) -> float | None:
+    if sample.role is not Role.NOVEL:
+        return None
+    if is_confirmed(decision):
+        return 0.0
+    return None if estimate is None else estimate.noise_probability
+
+
 def _keep(
-    sample: Sample, evidence: Evidence | None, decision: Decision | None, categories: Mapping[str, int]
+    sample: Sample,
+    evidence: Evidence | None,
+    noise_probability: float | None,
+    decision: Decision | None,
+    categories: Mapping[str, int],
 ) -> CleanedSample:
     if evidence is None and sample.role is Role.NOVEL:
         raise ExportError(
@@ -78,7 +124,7 @@ def _keep(
         )
     weight = evidence.weight if evidence is not None and sample.role is Role.NOVEL else 1.0
     category = sample.category
-    if decision is not None and decision.action in (DecisionAction.KEEP, DecisionAction.RELABEL):
+    if decision is not None and is_confirmed(decision):
         weight = max(weight, _CONFIRMED_WEIGHT)
         category = decision.category or category
     if category not in categories:
@@ -94,7 +140,7 @@ def _keep(
         category_id=categories[category],
         web_category=sample.category,
         weight=weight,
-        noise_probability=None,
+        noise_probability=noise_probability,
         uri=sample.uri,
         sha256=sample.sha256 or "",
         crawl=sample.crawl,

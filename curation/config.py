@@ -110,6 +110,19 @@ class WeightsConfig(_Section):
     self_pairs: bool = Field(False, description="count the pair of an image with itself (published true)")
 
 
+class NoiseConfig(_Section):
+    """How it is learned, on noise made in base categories, which web categories are wrong."""
+
+    enabled: bool = Field(
+        True, description="false = no noise probability and no outlier or label_flip flags; needs 6 base categories"
+    )
+    neighbours: int = Field(10, ge=1, description="nearest images whose web categories vote on an image's own")
+    contrast: int = Field(
+        300, ge=0, description="base images shown to the probe as none of the novel categories (needed for one or two)"
+    )
+    seed: int = Field(0, ge=0, description="the same seed makes the same noise")
+
+
 class FlagsConfig(_Section):
     """Where a suspicion begins."""
 
@@ -170,6 +183,17 @@ class CleanedSetConfig(_Section):
     )
 
 
+class PromiseConfig(_Section):
+    """How far the noise model is trusted when an export promises its noise."""
+
+    calibration_error: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="how far its mean probability may be off where it does not say so itself; an audit measures it",
+    )
+
+
 class Config(_Section):
     """Everything a workspace can be told."""
 
@@ -178,10 +202,12 @@ class Config(_Section):
     similarity: SimilarityConfig = SimilarityConfig()
     scoring: ScoringConfig = ScoringConfig()
     weights: WeightsConfig = WeightsConfig()
+    noise: NoiseConfig = NoiseConfig()
     flags: FlagsConfig = FlagsConfig()
     duplicates: DuplicatesConfig = DuplicatesConfig()
     quality: QualityConfig = QualityConfig()
     cleaned_set: CleanedSetConfig = CleanedSetConfig()
+    promise: PromiseConfig = PromiseConfig()
 
 
 def read_config(path: Path) -> Config:

@@ -7,9 +7,12 @@
     ├── EncoderError              an encoder cannot be loaded, or its weights cannot be had
     ├── EmbeddingError            embeddings are missing, or were made by another encoder
     ├── SimilarityError           the similarity network cannot be trained, loaded or applied
+    ├── NoiseModelError           the noise model cannot be learned, loaded or applied
+    ├── SearchError               a search cannot be made as asked
     ├── StoreError                the catalogue or the journal of decisions cannot be used
     │   └── StoreBusyError        another process holds the catalogue
-    └── ExportError               a cleaned set cannot be written, or fails its check
+    ├── ExportError               a cleaned set cannot be written, or fails its check
+    └── AuditError                an audit cannot be drawn or reported as asked
 
 A bad *image* is never an exception beyond the room that decodes it: it is a row with a `reason`.
 """
@@ -53,6 +56,14 @@ class SimilarityError(CurationError):
     """The similarity network cannot be trained, loaded or applied."""
 
 
+class NoiseModelError(CurationError):
+    """The noise model cannot be learned, loaded or applied."""
+
+
+class SearchError(CurationError):
+    """The query of a search is no usable image or text, or nothing can match its filters."""
+
+
 class StoreError(CurationError):
     """The catalogue or the journal of decisions cannot be read or written."""
 
@@ -63,3 +74,7 @@ class StoreBusyError(StoreError):
 
 class ExportError(CurationError):
     """A cleaned set cannot be written where asked, or what was written fails its check."""
+
+
+class AuditError(CurationError):
+    """An audit cannot be drawn or reported as asked."""

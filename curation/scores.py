@@ -12,7 +12,7 @@ import pyarrow.parquet
 from curation.errors import ExportError
 from curation.files import replace_bytes
 from curation.membership import Membership
-from curation.values import Evidence, Flag, Sample
+from curation.values import Evidence, Flag, NoiseEstimate, Sample
 
 _SCHEMA = pa.schema(
     [
@@ -31,17 +31,18 @@ _SCHEMA = pa.schema(
 def score_table(
     samples: Sequence[Sample],
     evidence: Mapping[str, Evidence],
+    estimates: Mapping[str, NoiseEstimate],
     memberships: Mapping[str, Membership],
     flags: Mapping[str, Sequence[Flag]],
 ) -> pa.Table:
     """One row a novel sample, by sample id; empty where something is unknown (an unreadable image has no weight).
 
-    `noise_probability` stays empty until a calibrated noise model fills it.
+    `suggested_category` is that of the noise model (empty for an outlier) where it has spoken, else the best fitting.
     """
     rows = []
     for sample in samples:
         scored = evidence.get(sample.sample_id)
-        membership = memberships.get(sample.sample_id)
+        estimate = estimates.get(sample.sample_id)
         rows.append(
             {
                 "sample_id": sample.sample_id,
@@ -49,12 +50,18 @@ def score_table(
                 "uri": sample.uri,
                 "web_category": sample.category,
                 "weight": scored.weight if scored else None,
-                "noise_probability": None,
-                "suggested_category": membership.suggested_category if membership else None,
+                "noise_probability": estimate.noise_probability if estimate else None,
+                "suggested_category": _suggested(estimate, memberships.get(sample.sample_id)),
                 "flags": "|".join(flag.name.value for flag in flags.get(sample.sample_id, ())),
             }
         )
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _suggested(estimate: NoiseEstimate | None, membership: Membership | None) -> str | None:
+    if estimate is not None:
+        return estimate.suggested_category
+    return membership.suggested_category if membership else None
 
 
 def write_scores(table: pa.Table, path: Path) -> None:

@@ -213,7 +213,8 @@ class CleanedSample:
     """One sample of a cleaned set: what a training pipeline gets.
 
     `category_id` is stable over all exports of a workspace. `weight` is that of the scores: it averages 1 over all
-    images of the web category, those set aside included; high = trust.
+    images of the web category, those set aside included; high = trust. `noise_probability` is that of `category` being
+    wrong: 0 where a person has kept or relabelled it, `None` where no noise model has spoken.
     """
 
     sample_id: str

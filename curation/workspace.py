@@ -9,7 +9,7 @@ from pathlib import Path
 from curation.config import Config, read_config, write_config
 from curation.errors import WorkspaceError
 
-_FOLDERS = ("embeddings", "models", "snapshots", "exports")
+_FOLDERS = ("embeddings", "indexes", "models", "snapshots", "exports")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class Workspace:
     @property
     def embeddings(self) -> Path:
         return self.root / "embeddings"
+
+    @property
+    def indexes(self) -> Path:
+        return self.root / "indexes"
 
     @property
     def network(self) -> Path:

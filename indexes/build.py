@@ -20,6 +20,7 @@ from indexes.neighbors import (
     NeighborIndexError,
     Neighbors,
     distinct_ids,
+    merge_neighbors,
     no_neighbors,
     rows_of,
     unit_rows,
@@ -29,6 +30,7 @@ from indexes.saved import IndexFacts, read_index, write_index
 
 _log = logging.getLogger(__name__)
 
+_ROWS_AT_ONCE = 65_536  # of a search among some ids: 128 MiB at 512 components are gathered at once
 _REBUILT_AT = 2  # times the vectors it was built for: lists trained on fewer than half are too few and too long
 
 
@@ -101,9 +103,7 @@ class NeighborIndex:
         `exclude_ids` (Q,): the id that a query leaves out (often its own), -1 for none; ids not held exclude nothing.
         FAISS kinds break ties among what they found; exact search among all.
         """
-        queries = unit_rows(queries, self._vectors.shape[1])
-        if k < 1:
-            raise NeighborIndexError(f"k must be at least 1, it is {k}.")
+        queries = self._checked(queries, k)
         if exclude_ids is not None and exclude_ids.shape != (len(queries),):
             raise NeighborIndexError(
                 f"{len(queries)} queries need exclude_ids of shape ({len(queries)},), got {exclude_ids.shape}.",
@@ -117,6 +117,23 @@ class NeighborIndex:
         if self._exact is None:
             self._exact = torch.from_numpy(self._vectors).to(self.device)
         return exact_neighbors(queries, self._vectors, self._ids, k, excluded=excluded, on_device=self._exact)
+
+    def search_among(self, queries: FloatArray, k: int, ids: IdArray) -> Neighbors:
+        """The k nearest of each of `queries` (Q, D) among the vectors with these `ids`: exact, whatever the kind.
+
+        Ids that are not held count for nothing. Costs one pass over these vectors.
+        """
+        queries = self._checked(queries, k)
+        rows = np.unique(rows_of(ids, self._ids))
+        rows = rows[rows >= 0]
+        nobody = np.full(len(queries), NO_ID)
+        parts = [no_neighbors(len(queries), k)]
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            vectors = np.asarray(self._vectors[some])
+            on_device = torch.from_numpy(vectors).to(self.device)
+            parts.append(exact_neighbors(queries, vectors, self._ids[some], k, excluded=nobody, on_device=on_device))
+        return merge_neighbors(parts, k)
 
     def add(self, vectors: FloatArray, ids: IdArray) -> None:
         """Take more vectors; ids that are held already are refused.
@@ -162,6 +179,11 @@ class NeighborIndex:
         flat = self.facts.kind is IndexKind.FLAT  # nothing but the vectors again
         write_faiss = self._faiss.write if self._faiss is not None and not flat else None
         write_index(folder, self.facts, self._vectors, self._ids, write_faiss)
+
+    def _checked(self, queries: FloatArray, k: int) -> FloatArray:
+        if k < 1:
+            raise NeighborIndexError(f"k must be at least 1, it is {k}.")
+        return unit_rows(queries, self._vectors.shape[1])
 
     def _rebuild(self, vectors: FloatArray, ids: IdArray) -> None:
         self.facts, self._faiss = _build(vectors, ids, self.facts, self.device)

@@ -136,6 +136,16 @@ def join_neighbors(parts: list[Neighbors]) -> Neighbors:
     return Neighbors(np.concatenate([part.ids for part in parts]), np.concatenate([part.cosine for part in parts]))
 
 
+def merge_neighbors(parts: list[Neighbors], k: int) -> Neighbors:
+    """The k nearest of the same queries in several sets of vectors, each set with ids of its own."""
+    ids, cosine = (
+        np.concatenate([part.ids for part in parts], axis=1),
+        np.concatenate([part.cosine for part in parts], axis=1),
+    )
+    order = np.lexsort((ids, -cosine), axis=-1)[:, :k]
+    return Neighbors(np.take_along_axis(ids, order, axis=1), np.take_along_axis(cosine, order, axis=1))
+
+
 def no_neighbors(queries: int, k: int) -> Neighbors:
     """The answer of an index that holds nothing."""
     return _padded(np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32), k)

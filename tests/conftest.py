@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -56,3 +57,23 @@ def small_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, base_categories=10, novel_categories=3, base_images=14, novel_images=16, test_images=3, workers=1
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a small CLIP model (32 px, 16 dimensions), which open_clip then knows as `small-clip`."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("clip")
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    (folder / "small-clip.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder / "small-clip.json")
+    torch.manual_seed(0)
+    save_file(open_clip.create_model("small-clip", pretrained=None).state_dict(), folder / "clip.safetensors")
+    return folder / "clip.safetensors"

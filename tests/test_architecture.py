@@ -28,7 +28,7 @@ DOORS = {
     "timm": {"curation.encoders.timm"},
     "streamlit": {"app.review"},
     "numba": {"curation.similarity.concat2_kernel"},
-    "typer": {"app.cli"},
+    "typer": {"app.cli", "app.verbs"},
     "rich": {"app.terminal"},
     "ray": {"curation.engine"},
 }

@@ -6,10 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.cleaned_set import build_cleaned_set
+from curation.cleaned_set import build_cleaned_set, set_aside_beyond
 from curation.config import CleanedSetConfig
 from curation.errors import ExportError
-from curation.values import CleanedSet, Decision, DecisionAction, Evidence, Flag, FlagName, Role, Sample
+from curation.export.manifest import content_hash_of
+from curation.values import (
+    CleanedSet,
+    Decision,
+    DecisionAction,
+    Evidence,
+    Flag,
+    FlagName,
+    NoiseEstimate,
+    Role,
+    Sample,
+)
 
 CATEGORIES = {"Wren": 0, "Robin": 1}
 
@@ -23,10 +34,12 @@ def build(
     weights: Mapping[str, float] | None = None,
     flags: Mapping[str, Sequence[FlagName]] | None = None,
     decisions: Sequence[Decision] = (),
+    noise: Mapping[str, float] | None = None,
 ) -> CleanedSet:
     return build_cleaned_set(
         samples,
         evidence={name: Evidence(name, weight, None, None, None, ()) for name, weight in (weights or {}).items()},
+        estimates={name: NoiseEstimate(name, value, value, None, 1.0, "") for name, value in (noise or {}).items()},
         flags={name: [Flag(name, flag, f"It is {flag}.") for flag in found] for name, found in (flags or {}).items()},
         decisions={decision.sample_id: decision for decision in decisions},
         categories=CATEGORIES,
@@ -75,6 +88,30 @@ def test_cleaned_set__a_person_outweighs_flags_but_not_missing_pixels() -> None:
         "d": "unreadable",
         "e": "outlier",
     }
+
+
+def test_cleaned_set__noise_probability_is_the_models_unless_a_person_has_spoken() -> None:
+    made = build(
+        *(sample(name) for name in "abcd"),
+        sample("e", Role.BASE),
+        weights=dict.fromkeys("abcd", 1.0),
+        noise={"a": 0.3, "b": 0.3, "c": 0.3, "e": 0.3},
+        decisions=[
+            Decision("b", DecisionAction.KEEP, "first"),
+            Decision("c", DecisionAction.UNSURE, "first"),
+        ],
+    )
+    assert [kept.noise_probability for kept in made.kept] == [0.3, 0.0, 0.3, None, None]
+
+
+def test_cleaned_set__what_goes_beyond_a_promise_is_set_aside_with_its_reason() -> None:
+    made = build(sample("a"), sample("b"), weights={"a": 1.0, "b": 1.0})
+    held = set_aside_beyond(made, {"b": "Too doubtful."})
+    assert [kept.sample_id for kept in held.kept] == ["a"]
+    assert [(aside.sample_id, aside.reason, aside.detail) for aside in held.set_aside] == [
+        ("b", "promise", "Too doubtful.")
+    ]
+    assert held.content_hash == content_hash_of(held.kept) != made.content_hash
 
 
 def test_cleaned_set__base_samples_have_weight_one() -> None:

@@ -14,7 +14,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("init", "ingest", "embed", "train-similarity", "score", "flag", "run", "scores", "export", "status", "demo")
+VERBS = (
+    "init",
+    "ingest",
+    "embed",
+    "train-similarity",
+    "score",
+    "flag",
+    "run",
+    "scores",
+    "export",
+    "audit",
+    "search",
+    "status",
+    "demo",
+)
 
 
 def curate(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -52,9 +66,16 @@ def test_readme__tells_of_every_verb() -> None:
         (["run", "ws"], 1, "no images"),
         (["export", "ws", "--format", "csv", "--out", "out"], 1, "nothing has been scored"),
         (["scores", "ws", "--out", "scores.csv"], 1, "nothing has been scored"),
+        (["export", "ws", "--format", "csv", "--out", "out", "--promise", "clean"], 1, "looks like noise<=0.02"),
+        (["audit", "ws"], 1, "no audit has been drawn"),
+        (["audit", "ws", "--n", "200"], 1, "nothing has been scored"),
+        (["audit", "ws", "--seed", "1"], 2, "--n"),
         (["train-similarity", "ws"], 1, "no embeddings yet"),
         (["ingest", "ws", ".", "--role", "new"], 2, "novel"),
         (["ingest", "ws"], 2, "SOURCE"),
+        (["search", "ws", "--text", "a bird"], 1, "nothing published yet"),
+        (["search", "ws"], 2, "--image, --text"),
+        (["search", "ws", "--image", "a.jpg", "--text", "a bird"], 2, "not both"),
         (["fly"], 2, "fly"),
         (["export", "ws", "--format", "zip", "--out", "out"], 2, "imagefolder"),
     ],
@@ -104,7 +125,8 @@ def test_version__is_that_of_the_distribution() -> None:
 
 
 def test_formats__the_command_knows_those_of_the_library() -> None:
-    from app.cli import FormatName, RoleName
+    from app.verbs.export import FormatName
+    from app.verbs.options import RoleName
     from curation.export.formats import FORMATS
     from curation.values import Role
 

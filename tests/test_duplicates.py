@@ -98,6 +98,20 @@ def test_near_copies__likeness_is_the_same_from_both_sides() -> None:
     assert copies["a"]["b"] == copies["b"]["a"] > 0.98
 
 
+def test_nearest_pairs__an_index_finds_what_exact_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(0)
+    centres = np.repeat(chance.standard_normal((60, 16)), 5, axis=0)
+    vectors = (centres + 0.2 * chance.standard_normal(centres.shape)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[7] = 0  # a picture whose outline is blank
+    exact = nearest_pairs(vectors, 4, 0.5)
+    monkeypatch.setattr("curation.duplicates._EXACT_UP_TO", 0)
+    indexed = nearest_pairs(vectors, 4, 0.5)
+    assert len(exact) > 500
+    np.testing.assert_array_equal(indexed, exact)
+    assert nearest_pairs(np.zeros((3, 16), np.float32), 2, 0.5).shape == (0, 2)
+
+
 def thumbnail(picture: Image.Image, box: tuple[float, float, float, float]) -> torch.Tensor:
     size = (FINGERPRINT_PX, FINGERPRINT_PX)
     copy = picture.convert("L").resize(size, Image.Resampling.LANCZOS, box=box)

@@ -105,25 +105,52 @@ def test_timm__weights_that_cannot_be_downloaded_name_the_way_out(monkeypatch: p
         load_encoder(f"timm/{MODEL}", "cpu")
 
 
-def test_open_clip__local_weights(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
-        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
-    }
-    (tmp_path / "small-clip.json").write_text(json.dumps(config))
-    open_clip.add_model_config(tmp_path / "small-clip.json")
-    clip = open_clip.create_model("small-clip", pretrained=None)
-    save_file(clip.state_dict(), tmp_path / "clip.safetensors")
-    encoder = load_encoder(f"open_clip/small-clip@{tmp_path / 'clip.safetensors'}", "cpu")
+def small_clip(clip_file: Path) -> Any:
+    """The model that open_clip itself makes of the weights."""
+    return open_clip.create_model("small-clip", pretrained=str(clip_file)).eval()
+
+
+def test_open_clip__local_weights(clip_file: Path) -> None:
+    encoder = load_encoder(f"open_clip/small-clip@{clip_file}", "cpu")
+    clip = small_clip(clip_file)
     assert (encoder.input_px, encoder.dimension, encoder.crop_share) == (32, 16, 1.0)
     images = pixels(2, 32)
     mean, std = (torch.tensor(clip.visual.preprocess_cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
     plain = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - mean) / std
     with torch.inference_mode():
-        expected = clip.eval().encode_image(plain, normalize=True).numpy()
+        expected = clip.encode_image(plain, normalize=True).numpy()
     assert np.allclose(encoder.embed(images), expected, atol=1e-5)
+
+
+def test_open_clip__texts_lie_beside_the_images(clip_file: Path) -> None:
+    encoder = load_encoder(f"open_clip/small-clip@{clip_file}", "cpu")
+    texts = ["a robin", "a bird with a red breast and far more words than the context holds"]
+    vectors = encoder.embed_text(texts)
+    with torch.inference_mode():
+        expected = small_clip(clip_file).encode_text(open_clip.get_tokenizer("small-clip")(texts), normalize=True)
+    assert encoder.embeds_text
+    assert vectors.shape == (2, encoder.dimension) and vectors.dtype == np.float32
+    assert np.allclose(vectors, expected.numpy(), atol=1e-5)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert np.allclose(encoder.embed_text(texts[1:]), vectors[1:], atol=1e-6)
+
+
+def test_open_clip__a_tokenizer_that_cannot_be_downloaded(clip_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: str) -> None:
+        raise OSError("the hub cannot be reached")
+
+    encoder = load_encoder(f"open_clip/small-clip@{clip_file}", "cpu")
+    monkeypatch.setattr(open_clip, "get_tokenizer", refuse)
+    with pytest.raises(EncoderError, match=r"the tokenizer of small-clip could not be had: OSError"):
+        encoder.embed_text(["a robin"])
+
+
+def test_text__an_encoder_of_images_alone_names_one_that_can(weights_file: Path) -> None:
+    for name in ("builtin", f"timm/{MODEL}@{weights_file}"):
+        encoder = load_encoder(name, "cpu")
+        assert not encoder.embeds_text
+        with pytest.raises(EncoderError, match=r"embeds images only, no text.*curate init NEW --encoder open_clip/"):
+            encoder.embed_text(["a robin"])
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,31 @@ def test_search__duplicates_are_all_found(kind: IndexKind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@given(count=st.integers(1, 40), k=st.integers(1, 8), share=st.floats(0, 1), seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_search_among__agrees_with_plain_loops_over_these(
+    kind: IndexKind, count: int, k: int, share: float, seed: int
+) -> None:
+    vectors, ids = unit_vectors(count, 8, seed), scattered_ids(count, seed)
+    queries, chosen = unit_vectors(3, 8, seed + 1), np.random.default_rng(seed).permutation(count)[: int(share * count)]
+    index = build_index(vectors, ids, version="v", kind=kind, effort=1, device="cpu")
+    asked = np.concatenate([ids[chosen], ids[chosen][:2], [3]])  # twice, and one that is not held
+    true = slow_neighbors(queries, vectors[chosen], ids[chosen], k)
+    assert_same_up_to_ties(index.search_among(queries, k, asked), true, vectors, ids)
+
+
+def test_search_among__blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, ids = np.repeat(unit_vectors(30), 3, axis=0), scattered_ids(90)
+    index = full_index(vectors, ids)
+    whole = index.search_among(vectors[:5], 7, ids)
+    monkeypatch.setitem(NeighborIndex.search_among.__globals__, "_ROWS_AT_ONCE", 8)
+    assert_equal(index.search_among(vectors[:5], 7, ids), whole)
+    assert_equal(whole, index.search(vectors[:5], 7))
+    with pytest.raises(NeighborIndexError, match="k must"):
+        index.search_among(vectors[:5], 0, ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_search__fewer_vectors_than_asked(kind: IndexKind) -> None:
     vectors, ids = unit_vectors(3), np.array([5, 3, 9])
     found = full_index(vectors, ids, kind).search(vectors, 6, exclude_ids=ids)

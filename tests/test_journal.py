@@ -4,13 +4,24 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.audit_plan import AuditPlan, AuditStratum
 from curation.errors import StoreError
-from curation.store.journal import append_decision, category_ids, journal, latest_decisions, number_categories
+from curation.store.journal import (
+    append_audit,
+    append_decision,
+    category_ids,
+    journal,
+    latest_decisions,
+    number_categories,
+    read_audits,
+)
 from curation.values import Decision, DecisionAction
 from curation.workspace import Workspace
 
@@ -31,14 +42,58 @@ def test_decisions__the_newest_counts_and_undo_takes_it_back(workspace: Workspac
         assert latest_decisions(connection) == {"s2": relabel}
 
 
-@pytest.mark.parametrize("statement", ["UPDATE decisions SET action = 'keep'", "DELETE FROM decisions"])
-def test_decisions__cannot_be_rewritten(workspace: Workspace, statement: str) -> None:
+PLAN = AuditPlan(
+    seed=7,
+    content_hash="c0ffee",
+    promise=0.02,
+    confirmed=3,
+    strata=(AuditStratum(40, 0.0, 0.1, 0.05, ("s4", "s1")), AuditStratum(30, None, None, None, ("s2",))),
+)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE decisions SET action = 'keep'",
+        "DELETE FROM decisions",
+        "UPDATE audits SET strata = '[]'",
+        "DELETE FROM audits",
+    ],
+)
+def test_journal__cannot_be_rewritten(workspace: Workspace, statement: str) -> None:
     with journal(workspace.journal) as connection:
         append_decision(connection, decide(DecisionAction.DROP))
+        append_audit(connection, PLAN)
     with pytest.raises(StoreError, match="append-only"), journal(workspace.journal) as connection:
         connection.execute(statement)
     with journal(workspace.journal) as connection:
         assert len(latest_decisions(connection)) == 1
+
+
+def test_audits__are_kept_as_they_were_drawn(workspace: Workspace) -> None:
+    with journal(workspace.journal) as connection:
+        first = append_audit(connection, PLAN)
+        second = append_audit(connection, replace(PLAN, promise=None))
+    with journal(workspace.journal) as connection:
+        assert read_audits(connection) == [first, second]
+    assert (first.audit_id, second.audit_id) == (1, 2) and first.planned_at < second.planned_at
+    assert first.plan == PLAN and PLAN.drawn == ("s1", "s2", "s4") and PLAN.population == 70
+
+
+def test_journal__one_without_audits_is_brought_up_to_date(workspace: Workspace) -> None:
+    with journal(workspace.journal) as connection:
+        append_decision(connection, decide(DecisionAction.DROP))
+    with closing(sqlite3.connect(workspace.journal)) as connection:
+        connection.executescript("DROP TABLE audits; PRAGMA user_version = 1;")
+    with journal(workspace.journal) as connection:
+        assert read_audits(connection) == []
+        assert len(latest_decisions(connection)) == 1
+        append_audit(connection, PLAN)
+
+
+def test_audit__cannot_draw_more_than_there_are() -> None:
+    with pytest.raises(ValueError, match="1 to 1 samples"):
+        AuditStratum(1, 0.0, 1.0, 0.5, ("s1", "s2"))
 
 
 def test_decisions__survive_a_killed_writer(workspace: Workspace) -> None:

@@ -78,8 +78,8 @@ def run_demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> Dem
         "workspace": str(workspace.root),
     }
     for name in ("imagefolder", "parquet"):
-        receipt = export(workspace, config, export_format=name, out=workspace.exports / name, progress=progress)
-        places[f"export ({name})"] = str(receipt.folder)
+        exported = export(workspace, config, export_format=name, out=workspace.exports / name, progress=progress)
+        places[f"export ({name})"] = str(exported.receipt.folder)
     judged = _judge(workspace, truth)
     return DemoResult(_images(truth), _auroc(judged), _weights(judged), _flagged(judged), places)
 

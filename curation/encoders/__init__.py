@@ -1,10 +1,11 @@
-"""Encoders: frozen networks that turn an upright RGB image into a unit-norm embedding.
+"""Encoders: frozen networks that turn an upright RGB image, and some of them a text, into a unit-norm embedding.
 
 A new encoder is one file with a `load` function, one line in `_FAMILIES`, one test.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +32,8 @@ class Encoder(Protocol):
 
     `identity` names network *and* weights (a digest of them is part of it): two encoders with the same identity give
     the same embeddings. `input_px` is the side of the square that `embed` expects; `crop_share` the share of the
-    shorter side that the centre crop keeps before resizing (timm's `crop_pct`, [0, 1]).
+    shorter side that the centre crop keeps before resizing (timm's `crop_pct`, [0, 1]). `embeds_text` says whether
+    texts can be embedded beside the images that they describe.
     """
 
     @property
@@ -46,8 +48,15 @@ class Encoder(Protocol):
     @property
     def crop_share(self) -> float: ...
 
+    @property
+    def embeds_text(self) -> bool: ...
+
     def embed(self, pixels: PixelArray) -> FloatArray:
         """Embed uint8 RGB pixels of shape (B, input_px, input_px, 3): unit-norm float32, shape (B, dimension)."""
+        ...
+
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
+        """Embed texts: unit-norm float32, shape (T, dimension); `EncoderError` where `embeds_text` is false."""
         ...
 
 

@@ -1,7 +1,11 @@
-"""open_clip's door: encoders named `open_clip/MODEL/PRETRAINED` or `open_clip/MODEL@FILE` (local weights)."""
+"""open_clip's door: encoders named `open_clip/MODEL/PRETRAINED` or `open_clip/MODEL@FILE` (local weights).
+
+They embed images and texts into one space (Radford et al., ICML 2021): a text is near the images that it describes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from torch import nn
 
 from curation.encoders.torch_encoder import TorchEncoder
 from curation.errors import EncoderError
+from curation.values import FloatArray
 
 
 class _ImageTower(nn.Module):
@@ -22,6 +27,23 @@ class _ImageTower(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.visual(images)
+        return features
+
+
+class _TextTower:
+    """The text half of a CLIP model; it stays on the CPU, where a handful of texts takes a fraction of a second."""
+
+    def __init__(self, clip: Any, model: str) -> None:
+        self._clip = clip.float().eval().requires_grad_(False)
+        self._model = model
+        self._tokenizer: Any = None  # made when first asked for: some have files of their own to download
+
+    @torch.inference_mode()
+    def features(self, texts: Sequence[str]) -> FloatArray:
+        """The features (T, D) of T texts; what goes beyond the model's context (77 tokens for CLIP) is not seen."""
+        if self._tokenizer is None:
+            self._tokenizer = _tokenizer(self._model)
+        features: FloatArray = self._clip.encode_text(self._tokenizer(list(texts)), normalize=False).numpy()
         return features
 
 
@@ -52,7 +74,18 @@ def load(name: str, device: str) -> TorchEncoder:
         input_px=int(size[0] if isinstance(size, (tuple, list)) else size),
         crop_share=1.0,  # open_clip's evaluation transform: shorter side to the input size, then centre crop
         device=device,
+        text_features=_TextTower(clip, model).features,
     )
+
+
+def _tokenizer(model: str) -> Any:
+    try:
+        return open_clip.get_tokenizer(model)
+    except Exception as error:  # as for weights: hub clients raise many kinds
+        raise EncoderError(
+            f"the tokenizer of {model} could not be had: {type(error).__name__}: {error}.",
+            hint="With network access it is downloaded once; ViT-B-32 and its like bring theirs along.",
+        ) from error
 
 
 def _parts(name: str) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -20,7 +21,10 @@ FIXED_BATCH = 32
 
 
 class TorchEncoder:
-    """A frozen network from float images (B, 3, H, W), normalised by `mean` and `std`, to features (B, D)."""
+    """A frozen network from float images (B, 3, H, W), normalised by `mean` and `std`, to features (B, D).
+
+    `text_features` gives the features (T, D) of T texts, where the network has a half for texts.
+    """
 
     def __init__(
         self,
@@ -32,12 +36,14 @@ class TorchEncoder:
         input_px: int,
         crop_share: float,
         device: str,
+        text_features: Callable[[Sequence[str]], FloatArray] | None = None,
     ) -> None:
         self._device = choose_device(device)
         # The digest covers everything that turns an image into numbers: weights, normalisation and geometry.
         self.identity = f"{name}#{_digest(network, (*mean, *std, input_px, crop_share))[:12]}"
         self.input_px = input_px
         self.crop_share = crop_share
+        self._text_features = text_features
         network = network.float().eval().requires_grad_(False).to(self._device)
         self._network = network.to(memory_format=torch.channels_last)
         self._scale = torch.tensor([1 / (255 * s) for s in std], device=self._device).view(1, 3, 1, 1)
@@ -48,7 +54,24 @@ class TorchEncoder:
 
     def embed(self, pixels: PixelArray, *, check: bool = True) -> FloatArray:
         """Embed uint8 RGB pixels (B, input_px, input_px, 3): unit-norm float32, shape (B, dimension)."""
-        features = self._features(pixels)
+        return self._unit_norm(self._features(pixels), check=check)
+
+    @property
+    def embeds_text(self) -> bool:
+        """Whether `embed_text` can be asked."""
+        return self._text_features is not None
+
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
+        """Embed texts: unit-norm float32, shape (T, dimension); raises `EncoderError` where the network cannot."""
+        if self._text_features is None:
+            raise EncoderError(
+                f"{self.identity.partition('#')[0]} embeds images only, no text.",
+                hint="An open_clip encoder embeds both. Make a workspace with one and ingest the same sources: "
+                "curate init NEW --encoder open_clip/ViT-B-32/laion2b_s34b_b79k.",
+            )
+        return self._unit_norm(self._text_features(texts), check=True)
+
+    def _unit_norm(self, features: FloatArray, *, check: bool) -> FloatArray:
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         if check and not (np.isfinite(norms).all() and (norms > 0).all()):
             raise EncoderError(

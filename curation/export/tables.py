@@ -1,4 +1,4 @@
-"""The three tables beside the images of every export: `samples.csv`, `categories.csv`, `set_aside.csv`.
+"""The tables beside the images of an export: `samples.csv`, `categories.csv`, `set_aside.csv`, perhaps `review.csv`.
 
 CSV after RFC 4180 in UTF-8: pandas, DuckDB and spreadsheets read it. An empty field is an unknown value.
 """
@@ -19,6 +19,7 @@ from curation.values import CleanedSample, CrawlFacts, Role, SetAside
 SAMPLES = "samples.csv"
 CATEGORIES = "categories.csv"
 SET_ASIDE = "set_aside.csv"
+REVIEW = "review.csv"  # made by `curation.review_list` where reviews were budgeted
 
 DECIMALS = 6  # weights and probabilities are written, and hashed, with these many: finer than float32 tells apart
 _LONGEST_FIELD = 2**24  # a field of more characters is damage; the csv module's own bound is 131,072

@@ -29,7 +29,7 @@ from curation.export.names import category_folders
 from curation.export.reading import check_export, read_export
 from curation.export.staging import staged_folder
 from curation.export.storage import CheckedImage, Placement, StorageOptions
-from curation.export.tables import new_sample_table, write_categories, write_set_aside
+from curation.export.tables import REVIEW, new_sample_table, write_categories, write_set_aside
 from curation.files import replace_text
 from curation.progress import Progress, silent
 from curation.sources.location import UnreadableImageError
@@ -71,12 +71,14 @@ def export_cleaned_set(
     read_bytes: ReadBytes,
     hard_links: bool = False,
     overwrite: bool = False,
+    review_list: bytes | None = None,
     progress: Progress = silent,
 ) -> ExportReceipt:
     """Write `cleaned_set` to the folder `out` as one of `FORMATS`, reading each image once through `read_bytes`.
 
     A sample whose bytes cannot be read, or are no longer those that were ingested, is set aside as `unreadable`. With
-    `hard_links` the format `imagefolder` links plain files instead of copying them, where the file system can. Raises
+    `hard_links` the format `imagefolder` links plain files instead of copying them, where the file system can.
+    `review_list` is the text of a `review.csv` to lie beside the other tables. Raises
     `ExportError`, and then leaves nothing behind, when the set contradicts itself, `out` may not be written or
     replaced, nothing is left to export, or what was written does not read back.
     """
@@ -88,6 +90,8 @@ def export_cleaned_set(
     )
     with staged_folder(out, overwrite=overwrite) as folder:
         written = _write_images(folder, cleaned_set.kept, chosen, options, read_bytes, progress)
+        if review_list is not None:
+            (folder / REVIEW).write_bytes(review_list)
         manifest = _write_tables(folder, cleaned_set, written, export_format, options, provenance)
         check_export(read_export(folder), progress)
     return ExportReceipt(

@@ -16,6 +16,7 @@ from curation.sources.location import UnreadableImageError, read_bytes
 from curation.store.connection import catalog
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
+from curation.store.noise import read_noise_estimates
 from curation.store.samples import read_samples
 from curation.values import Evidence, Flag, FlagName, Role, Sample
 from curation.workspace import Workspace
@@ -29,9 +30,11 @@ def write_score_table(workspace: Workspace, config: Config, path: Path) -> int:
     """Write one row for every novel sample; returns their number."""
     with catalog(workspace) as connection:
         samples, evidence, flags = read_samples(connection), read_evidence(connection), read_flags(connection)
+        estimates = read_noise_estimates(connection)
     _refuse_nothing(workspace, evidence)
     fits = novel_memberships(samples, evidence, config.flags)
-    table = score_table([sample for sample in samples if sample.role is Role.NOVEL], evidence, fits, flags)
+    novel = [sample for sample in samples if sample.role is Role.NOVEL]
+    table = score_table(novel, evidence, estimates, fits, flags)
     write_scores(table, path)
     return int(table.num_rows)
 

@@ -1,7 +1,7 @@
 """SQLite's door: what must survive everything else. Append-only, never rewritten, open to several processes at once.
 
-Two tables: what people decided, and which number a category has had since its first ingest. WAL with full
-synchronisation: a record that was acknowledged is on the disk.
+Three tables: what people decided, which samples were drawn for them to audit, and which number a category has had since
+its first ingest. WAL with full synchronisation: a record that was acknowledged is on the disk.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from curation.audit_plan import Audit, AuditPlan, AuditStratum
 from curation.errors import StoreError
 from curation.values import Decision, DecisionAction
 
@@ -26,13 +28,19 @@ CREATE TABLE IF NOT EXISTS decisions (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS decisions_by_sample ON decisions (sample_id, decision_id);
 CREATE TABLE IF NOT EXISTS category_ids (category_id INTEGER PRIMARY KEY, category TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS audits (
+    audit_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    planned_at TEXT NOT NULL, seed INTEGER NOT NULL, content_hash TEXT NOT NULL, promise REAL,
+    confirmed INTEGER NOT NULL, strata TEXT NOT NULL
+) STRICT;
 """
+_VERSION = 2  # 1 had no audits; every statement makes only what is missing, so one script brings any version here
 _GUARDS = "".join(
     f"""
     CREATE TRIGGER IF NOT EXISTS {table}_no_{verb} BEFORE {verb} ON {table}
     BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
     """
-    for table in ("decisions", "category_ids")
+    for table in ("decisions", "category_ids", "audits")
     for verb in ("UPDATE", "DELETE")
 )
 
@@ -44,8 +52,9 @@ def journal(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_MS / 1000)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}{_GUARDS} PRAGMA user_version = 1; COMMIT;")
+            if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+                make = f"BEGIN IMMEDIATE; {_SCHEMA}{_GUARDS} PRAGMA user_version = {_VERSION}; COMMIT;"
+                connection.executescript(make)
             with connection:
                 yield connection
     except sqlite3.DatabaseError as error:
@@ -97,3 +106,33 @@ def number_categories(connection: sqlite3.Connection, categories: Iterable[str])
             "INSERT OR IGNORE INTO category_ids SELECT coalesce(max(category_id) + 1, 0), ? FROM category_ids",
             (category,),
         )
+
+
+def append_audit(connection: sqlite3.Connection, plan: AuditPlan) -> Audit:
+    """Write down what was drawn for an audit; returns it with its number and time."""
+    now = datetime.now(UTC)
+    cursor = connection.execute(
+        "INSERT INTO audits (planned_at, seed, content_hash, promise, confirmed, strata) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            now.isoformat(),
+            plan.seed,
+            plan.content_hash,
+            plan.promise,
+            plan.confirmed,
+            json.dumps([asdict(stratum) for stratum in plan.strata]),
+        ),
+    )
+    return Audit(int(cursor.lastrowid or 0), now, plan)
+
+
+def read_audits(connection: sqlite3.Connection) -> list[Audit]:
+    """Every audit that was drawn, oldest first."""
+    query = "SELECT audit_id, planned_at, seed, content_hash, promise, confirmed, strata FROM audits ORDER BY audit_id"
+    return [
+        Audit(number, datetime.fromisoformat(at), AuditPlan(seed, content_hash, promise, confirmed, _strata(strata)))
+        for number, at, seed, content_hash, promise, confirmed, strata in connection.execute(query)
+    ]
+
+
+def _strata(text: str) -> tuple[AuditStratum, ...]:
+    return tuple(AuditStratum(**values | {"drawn": tuple(values["drawn"])}) for values in json.loads(text))

@@ -29,6 +29,8 @@ _COLUMNS = {
 }
 _SELECT = f"SELECT {', '.join('s.' + name for name in _COLUMNS)} FROM samples s"  # noqa: S608 - constants
 
+_MATCHES = "s.role = coalesce(?, s.role) AND s.category = coalesce(?, s.category)"  # NULL matches everything
+
 
 def put_samples(connection: Connection, samples: Sequence[Sample]) -> None:
     """Add samples; one that is there already (same sample id) takes its new place and facts."""
@@ -86,10 +88,21 @@ def count_samples(connection: Connection) -> dict[str, dict[str, int]]:
     }
 
 
-def image_digests(connection: Connection) -> list[str]:
-    """The SHA-256 of every image content there is, sorted."""
-    query = "SELECT DISTINCT sha256 FROM samples WHERE sha256 IS NOT NULL ORDER BY sha256"
-    return [row[0] for row in fetch_rows(connection, query)]
+def image_digests(connection: Connection, role: Role | None = None, category: str | None = None) -> list[str]:
+    """The SHA-256 of every image content there is (in one role, in one category), sorted."""
+    query = f"SELECT DISTINCT s.sha256 FROM samples s WHERE s.sha256 IS NOT NULL AND {_MATCHES} ORDER BY s.sha256"  # noqa: S608 - constants
+    return [row[0] for row in fetch_rows(connection, query, _match(role, category))]
+
+
+def samples_of_images(
+    connection: Connection, digests: Sequence[str], role: Role | None = None, category: str | None = None
+) -> list[Sample]:
+    """The samples (of one role, of one category) whose image has one of these SHA-256, by sample id."""
+    where = f"s.sha256 IN (SELECT unnest(?)) AND {_MATCHES}"
+    rows = fetch_rows(
+        connection, f"{_SELECT} WHERE {where} ORDER BY s.sample_id", (list(digests), *_match(role, category))
+    )
+    return [_sample(row) for row in rows]
 
 
 def unreadable_samples(connection: Connection) -> list[tuple[str, str, str]]:
@@ -99,6 +112,11 @@ def unreadable_samples(connection: Connection) -> list[tuple[str, str, str]]:
         WHERE why IS NOT NULL ORDER BY s.sample_id
     """
     return [(row[0], row[1], row[2]) for row in fetch_rows(connection, query)]
+
+
+def _match(role: Role | None, category: str | None) -> tuple[str | None, str | None]:
+    """The parameters of `_MATCHES`."""
+    return (None if role is None else role.value, category)
 
 
 def _row(sample: Sample) -> Row:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-# Name -> module with `run() -> dict`: facts of the run, and under "rows" one dict of figures a measurement.
+# Name -> module with `run() -> dict`: facts of the run, and under "rows" one dict of figures a measurement. Where `run`
+# takes `largest`, the command takes --largest.
 BENCHMARKS = {
     "duplicates": "tests.benchmarks.duplicates",
     "kills": "tests.benchmarks.kills",
@@ -23,8 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    parser.add_argument("--largest", type=int, metavar="N", help="sizes beyond this are left out (neighbours)")
     arguments = parser.parse_args()
-    figures: dict[str, Any] = import_module(BENCHMARKS[arguments.name]).run()
+    run = import_module(BENCHMARKS[arguments.name]).run
+    options = {} if arguments.largest is None else {"largest": arguments.largest}
+    if not options.keys() <= signature(run).parameters.keys():
+        parser.error(f"{arguments.name} has one size: it takes no --largest")
+    figures: dict[str, Any] = run(**options)
     if arguments.json:
         print(json.dumps(figures, indent=2))
     else:

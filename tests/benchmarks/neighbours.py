@@ -3,14 +3,13 @@
 Every measurement is a process of its own, so that peak memory is its own; it holds the vectors once (`vectors_mib`).
 `seconds_for_all` is building and then asking for the neighbours of every vector, from the measured rate of as many
 queries as fit in a few seconds; `growth` is the exponent of its growth since the size before. Recall and exact rate are
-taken on the same queries in the same process. `NEIGHBOURS_LARGEST=100000` leaves larger sizes out; threads are those of
-OMP_NUM_THREADS.
+taken on the same queries in the same process. Sizes go up to 100,000 (two minutes on one core); `--largest 1000000`
+adds a million, which takes up to 10 GiB. Threads are those of OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import resource
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -37,9 +36,8 @@ _CLUSTER = 50  # vectors in a cluster, on average
 _GROUP = 40  # clusters that resemble each other: categories of one family
 
 
-def run() -> dict[str, Any]:
-    """Figures for every size, kind and device; see the module for what they mean."""
-    largest = int(os.environ.get("NEIGHBOURS_LARGEST", _SIZES[-1]))
+def run(largest: int = 100_000) -> dict[str, Any]:
+    """Figures for every size up to `largest`, kind and device; see the module for what they mean."""
     devices: list[Device] = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     rows: list[dict[str, Any]] = []
     for size in (size for size in _SIZES if size <= largest):
