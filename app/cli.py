@@ -150,6 +150,24 @@ def score(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     _run_stages(workspace, "score", ("score",), as_json)
 
 
+@app.command("train-noise")
+def train_noise(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Learn on noise made in base categories which web categories are wrong.
+
+    Example: curate train-noise birds
+    """
+    _run_stages(workspace, "train-noise", ("train-noise",), as_json)
+
+
+@app.command()
+def noise(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Estimate how likely each web category is wrong, decisions included.
+
+    Example: curate noise birds
+    """
+    _run_stages(workspace, "noise", ("noise",), as_json)
+
+
 @app.command()
 def flag(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     """Flag what is suspicious, each flag with its reason.
@@ -161,11 +179,11 @@ def flag(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def run(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
-    """Run every stage that is out of date: embed, train-similarity, score, flag.
+    """Run every stage that is out of date: embed, train-similarity, score, train-noise, noise, flag.
 
     Example: curate run birds
     """
-    _run_stages(workspace, "run", ("embed", "train-similarity", "score", "flag"), as_json)
+    _run_stages(workspace, "run", ("embed", "train-similarity", "score", "train-noise", "noise", "flag"), as_json)
 
 
 @app.command()
@@ -185,7 +203,7 @@ def scores(
     from curation.workspace import open_workspace
 
     opened = open_workspace(workspace)
-    rows = write_score_table(opened, opened.config(), out)
+    rows = write_score_table(opened, out)
     print(f"wrote {rows:,} samples to {out}")
     if sheets is not None:
         with progress_bars() as progress:

@@ -60,7 +60,11 @@ class SimilarityConfig(_Section):
         ge=0,
         description="how far whitening is held back, in mean variances; 0 = what suits the held-out categories",
     )
-    batches: int = Field(1500, ge=1, description="episodic training batches; metric needs only a third of them")
+    batches: int = Field(
+        0,
+        ge=0,
+        description="episodic training batches; 0 = 500 for metric (more do not help on birds), 1500 for concat",
+    )
     batch_size: int = Field(
         64, ge=4, description="images in a batch, all ordered pairs of them are used (published 64)"
     )
@@ -118,7 +122,7 @@ class NoiseConfig(_Section):
     )
     neighbours: int = Field(10, ge=1, description="nearest images whose web categories vote on an image's own")
     contrast: int = Field(
-        300, ge=0, description="base images shown to the probe as none of the novel categories (needed for one or two)"
+        300, ge=10, description="base images shown to the probe as none of the novel categories (needed for one or two)"
     )
     seed: int = Field(0, ge=0, description="the same seed makes the same noise")
 
@@ -126,11 +130,11 @@ class NoiseConfig(_Section):
 class FlagsConfig(_Section):
     """Where a suspicion begins."""
 
-    false_alarm_rate: float = Field(
-        0.1,
+    noise_probability: float = Field(
+        0.5,
         gt=0,
         lt=1,
-        description="share of clean held-out base images below the threshold (10 % of them: 5 % of right novel birds)",
+        description="from here on a sample is flagged as outlier or label_flip (0.5: wrong is likelier)",
     )
 
 

@@ -9,14 +9,21 @@ from datetime import UTC, datetime
 
 from curation.config import Config
 from curation.progress import Progress, silent
-from curation.stages import embed, flag, score, train_similarity
+from curation.stages import embed, flag, noise, score, train_noise, train_similarity
 from curation.stages.stage import Stage, Summary
 from curation.store.connection import catalog
 from curation.store.runs import StageState, finish_run, put_stage, read_stages, start_run
 from curation.store.snapshot import publish_snapshot
 from curation.workspace import Workspace
 
-STAGES: tuple[Stage, ...] = (embed.STAGE, train_similarity.STAGE, score.STAGE, flag.STAGE)
+STAGES: tuple[Stage, ...] = (
+    embed.STAGE,
+    train_similarity.STAGE,
+    score.STAGE,
+    train_noise.STAGE,
+    noise.STAGE,
+    flag.STAGE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import pyarrow.parquet
 
 from curation.errors import ExportError
 from curation.files import replace_bytes
-from curation.membership import Membership
 from curation.values import Evidence, Flag, NoiseEstimate, Sample
 
 _SCHEMA = pa.schema(
@@ -32,12 +31,11 @@ def score_table(
     samples: Sequence[Sample],
     evidence: Mapping[str, Evidence],
     estimates: Mapping[str, NoiseEstimate],
-    memberships: Mapping[str, Membership],
     flags: Mapping[str, Sequence[Flag]],
 ) -> pa.Table:
     """One row a novel sample, by sample id; empty where something is unknown (an unreadable image has no weight).
 
-    `suggested_category` is that of the noise model (empty for an outlier) where it has spoken, else the best fitting.
+    `suggested_category` is empty for an outlier, too: it shows none of the categories.
     """
     rows = []
     for sample in samples:
@@ -51,17 +49,11 @@ def score_table(
                 "web_category": sample.category,
                 "weight": scored.weight if scored else None,
                 "noise_probability": estimate.noise_probability if estimate else None,
-                "suggested_category": _suggested(estimate, memberships.get(sample.sample_id)),
+                "suggested_category": estimate.suggested_category if estimate else None,
                 "flags": "|".join(flag.name.value for flag in flags.get(sample.sample_id, ())),
             }
         )
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
-
-
-def _suggested(estimate: NoiseEstimate | None, membership: Membership | None) -> str | None:
-    if estimate is not None:
-        return estimate.suggested_category
-    return membership.suggested_category if membership else None
 
 
 def write_scores(table: pa.Table, path: Path) -> None:

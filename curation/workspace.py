@@ -43,6 +43,10 @@ class Workspace:
         return self.root / "models" / "similarity.safetensors"
 
     @property
+    def noise_model(self) -> Path:
+        return self.root / "models" / "noise.safetensors"
+
+    @property
     def snapshots(self) -> Path:
         return self.root / "snapshots"
 

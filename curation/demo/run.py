@@ -69,7 +69,7 @@ def run_demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> Dem
         ingest(workspace, folder / "images" / role.value, role, progress)
     run_stages(workspace, config, command="demo", progress=progress)
     scores = folder / "scores.csv"
-    write_score_table(workspace, config, scores)
+    write_score_table(workspace, scores)
     sheets = draw_weight_sheets(workspace, folder / "sheets", progress)
     places = {
         "contact sheets": ", ".join(str(path) for path in sheets),

@@ -8,24 +8,28 @@ from dataclasses import dataclass, field
 
 from curation.config import QualityConfig
 from curation.duplicates import NearCopies
-from curation.membership import Membership
-from curation.values import ImageFacts, Role, Sample
+from curation.values import ImageFacts, NoiseEstimate, Role, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class FlagInputs:
     """All samples of the workspace and what is known of them.
 
-    `unreadable` says why some have no pixels, `memberships` how the scored novel ones fit their categories; `facts` and
-    `near_copies` are those of image contents, by SHA-256.
+    `unreadable` says why some have no pixels, `estimates` how likely the web category of a novel one is wrong:
+    suspected from `suspected_at` on. `facts` and `near_copies` are those of image contents, by SHA-256.
     """
 
     samples: tuple[Sample, ...]
     unreadable: Mapping[str, str]
-    memberships: Mapping[str, Membership]
+    estimates: Mapping[str, NoiseEstimate]
     facts: Mapping[str, ImageFacts] = field(default_factory=dict)
     near_copies: NearCopies = field(default_factory=dict)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    suspected_at: float = 0.5
+
+    def suspected(self) -> list[NoiseEstimate]:
+        """The estimates of the samples whose web category is suspected to be wrong."""
+        return [item for item in self.estimates.values() if item.noise_probability >= self.suspected_at]
 
     def same_file(self, role: Role) -> dict[str, list[Sample]]:
         """SHA-256 -> the samples of one role with exactly these bytes, by image id."""

@@ -1,20 +1,17 @@
-"""`label_flip`: unlike its own category, like another one."""
+"""`label_flip`: probably wrong, and another category of the task is likely."""
 
 from __future__ import annotations
 
 from curation.flags.inputs import FlagInputs
+from curation.flags.outlier import shows_another
 from curation.values import Flag, FlagName
 
 
 def find(inputs: FlagInputs) -> list[Flag]:
-    """Flag samples that do not fit their web category and do fit another."""
-    flags = []
-    for sample_id, membership in inputs.memberships.items():
-        other = membership.other
-        if other is not None and not membership.fits_own and membership.fits_other:
-            reason = (
-                f"It looks like {other.category} ({other.similarity:.0%} of the similarity usual there), not like "
-                f"{membership.web_category} ({membership.own:.0%}; clean images reach {membership.threshold:.0%})."
-            )
-            flags.append(Flag(sample_id, FlagName.LABEL_FLIP, reason))
-    return flags
+    """Flag suspected samples for which the noise model suggests another category."""
+    categories = {sample.sample_id: sample.category for sample in inputs.samples}
+    return [
+        Flag(item.sample_id, FlagName.LABEL_FLIP, item.explanation)
+        for item in inputs.suspected()
+        if shows_another(item, categories)
+    ]

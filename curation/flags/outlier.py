@@ -1,26 +1,23 @@
-"""`outlier`: unlike its own category and unlike every other."""
+"""`outlier`: probably wrong, and no other category of the task is likelier."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from curation.flags.inputs import FlagInputs
-from curation.membership import Membership
-from curation.values import Flag, FlagName
+from curation.values import Flag, FlagName, NoiseEstimate
 
 
 def find(inputs: FlagInputs) -> list[Flag]:
-    """Flag samples that fit neither their web category nor another."""
+    """Flag suspected samples for which the noise model has no other category to suggest."""
+    categories = {sample.sample_id: sample.category for sample in inputs.samples}
     return [
-        Flag(sample_id, FlagName.OUTLIER, _reason(membership))
-        for sample_id, membership in inputs.memberships.items()
-        if not membership.fits_own and not membership.fits_other
+        Flag(item.sample_id, FlagName.OUTLIER, item.explanation)
+        for item in inputs.suspected()
+        if not shows_another(item, categories)
     ]
 
 
-def _reason(membership: Membership) -> str:
-    nearest = ""
-    if membership.other is not None:
-        nearest = f", and it is no closer to another category ({membership.other.category} comes next)"
-    return (
-        f"Its similarity to the other {membership.web_category} images is {membership.own:.0%} of what is usual there, "
-        f"below the {membership.threshold:.0%} that clean images reach{nearest}."
-    )
+def shows_another(item: NoiseEstimate, categories: Mapping[str, str]) -> bool:
+    """Whether the suggestion is a category other than the web category (`categories` by sample id)."""
+    return item.suggested_category is not None and item.suggested_category != categories.get(item.sample_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.noise.probe import Codes, ProbeResult, correcting_probe
+from curation.noise.probe import PENALTY, Codes, ProbeResult, correcting_probe
 from curation.noise.ridge import LeaveOneOutRidge
 from curation.values import Evidence, FloatArray
 from indexes.build import build_index
@@ -81,7 +81,6 @@ def evidence_table(
     contrast: FloatArray,
     similarity: SimilarityEvidence,
     *,
-    penalty: float,
     neighbours: int,
     possible: NDArray[np.bool_] | None = None,
 ) -> EvidenceTable:
@@ -90,7 +89,7 @@ def evidence_table(
     `contrast` (M, D): images of base categories, which show none of the C. `possible` (N, C + 1) holds what people's
     decisions leave possible; it changes what others are told by an image, never the image's own row but for `beliefs`.
     """
-    predict = LeaveOneOutRidge(rows, contrast, penalty)
+    predict = LeaveOneOutRidge(rows, contrast, PENALTY)
     pairs = correcting_probe(predict, codes, categories, "pairs", possible)
     uniform = correcting_probe(predict, codes, categories, "uniform", possible)
     strangers, corrected, nearness, asked = _votes(rows, codes, pairs.beliefs, neighbours)

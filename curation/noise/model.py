@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.noise.evidence_table import COLUMNS, EvidenceTable
+from curation.noise.kinship import TaskGeometry
 from curation.noise.logistic import Logistic, sigmoid
 from curation.noise.probe import Codes
 from curation.noise.suggestion import most_probable, other_category
@@ -30,8 +31,7 @@ class NoiseCalibration:
 
     `auroc`, `average_precision`: means over the tasks. `calibration_error`: expected calibration error over all images.
     `rate_error`: root mean square error of the predicted noise rate of a task. `category_spread`: standard deviation of
-    the true noise rate of a category around the predicted one, beyond what drawing its images explains. `kept_ratio`:
-    90 % quantile, over the tasks, of true over predicted noise among the images with a probability below 1/2.
+    the true noise rate of a category around the predicted one, beyond what drawing its images explains.
     """
 
     tasks: int
@@ -41,7 +41,6 @@ class NoiseCalibration:
     calibration_error: float
     rate_error: float
     category_spread: float
-    kept_ratio: float
     bins: tuple[ReliabilityBin, ...]
 
 
@@ -53,6 +52,7 @@ class NoiseModel:
     wrong: Logistic
     other_right: Logistic
     neighbours: int
+    geometry: TaskGeometry
     calibration: NoiseCalibration
 
 

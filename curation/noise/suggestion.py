@@ -11,6 +11,7 @@ from curation.noise.probe import Codes
 from curation.values import FloatArray
 
 _LEAST = 1e-4
+_SUSPECTED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,19 @@ def other_category(posterior: FloatArray, codes: Codes) -> OtherCategory:
 def most_probable(
     wrong: FloatArray, other: OtherCategory, other_right: FloatArray, codes: Codes
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """The most probable category (N,), -1 for none of them, and its probability (N,).
+    """The suggested category (N,), -1 for none of them, and its probability (N,).
 
     `wrong` (N,): probability that the web category is wrong; `other_right` (N,): that the best other category is right
-    if it is.
+    if it is. The web category is suggested exactly where it is more likely right than wrong; else the likelier of the
+    best other category and none of them.
     """
     no_other = other.best < 0
     of_other = np.where(no_other, 0, wrong * other_right)
     of_nobody = np.where(no_other, wrong, wrong * (1 - other_right) * other.nobody)
-    probabilities = np.stack([1 - wrong, of_other, of_nobody], axis=1)
-    choice = probabilities.argmax(axis=1)
-    suggested = np.choose(choice, [codes, other.best, np.full(len(codes), -1)])
-    return suggested, probabilities.max(axis=1).astype(np.float32)
+    instead = np.where(of_other >= of_nobody, other.best, -1)
+    suggested = np.where(wrong < _SUSPECTED, codes, instead)
+    probability = np.where(wrong < _SUSPECTED, 1 - wrong, np.maximum(of_other, of_nobody))
+    return suggested, probability.astype(np.float32)
 
 
 def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:

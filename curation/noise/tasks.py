@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ OUTLIER = -1
 _NEAR = 3  # a flip to a look-alike goes to one of this many most similar categories
 _CATEGORY_SPREAD = (0.5, 1.5)  # noise rate of a category, relative to that of its task
 _MOST_NOISE = 0.8
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_STEP = 1.5  # sizes are rounded to powers of it, from 4 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,18 @@ class PseudoTask:
         """Which web categories are wrong (N,)."""
         wrong: NDArray[np.bool_] = self.true != self.codes
         return wrong
+
+
+def task_shape(novel_sizes: Sequence[int], base_sizes: Sequence[int]) -> TaskShape:
+    """The shape of the novel images, as far as made tasks can follow it; rounded, so that a few new ones do not change it.
+
+    `novel_sizes`, `base_sizes`: images of each category. Without novel images it is that of the base categories.
+    """
+    largest = max(base_sizes, default=1)
+    sizes = np.minimum(np.sort(novel_sizes if len(novel_sizes) else base_sizes), largest)
+    quantiles = np.quantile(sizes, _QUANTILES, method="nearest") if len(sizes) else []
+    most = max(1, len(base_sizes) // 3 * 3 // 4)  # what a third of the base categories gives, less those for outliers
+    return TaskShape(min(_rounded(len(sizes)), most), tuple(min(_rounded(int(size)), largest) for size in quantiles))
 
 
 def make_task(
@@ -79,6 +94,10 @@ def make_task(
             taken.append((source.pop(), code, origin))
     rows, codes, true = np.array(taken, dtype=np.int64).T
     return PseudoTask(rows, codes, true, len(used))
+
+
+def _rounded(count: int) -> int:
+    return count if count < 4 else round(_STEP ** round(math.log(count, _STEP)))
 
 
 def category_likeness(embeddings: NDArray[np.float32], base_codes: Codes) -> NDArray[np.float64]:

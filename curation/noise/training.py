@@ -16,9 +16,9 @@ from curation.errors import NoiseModelError
 from curation.evidence import find_evidence
 from curation.noise.calibration import measure_calibration
 from curation.noise.evidence_table import EvidenceTable, evidence_table, similarity_evidence
+from curation.noise.kinship import TaskGeometry, task_geometry, typical_geometry
 from curation.noise.logistic import Logistic, fit_logistic, sigmoid
 from curation.noise.model import NoiseModel
-from curation.noise.probe import PENALTY
 from curation.noise.suggestion import other_category
 from curation.noise.tasks import PseudoTask, TaskShape, category_likeness, make_task
 from curation.noise.whitened import base_view
@@ -40,6 +40,7 @@ class SolvedTask:
 
     task: PseudoTask
     table: EvidenceTable
+    geometry: TaskGeometry
     fold: int
 
 
@@ -67,6 +68,7 @@ def train_noise_model(
         wrong=fit_wrong(solved),
         other_right=fit_other_right(solved),
         neighbours=config.noise.neighbours,
+        geometry=typical_geometry([item.geometry for item in solved]),
         calibration=measure_calibration([item.task for item in solved], _cross_validated(solved)),
     )
 
@@ -121,17 +123,18 @@ def _solve_folds(base: CategorisedImages, shape: TaskShape, config: Config, prog
             images = base.embeddings[task.rows]
             names = [str(code) for code in task.codes]
             evidence = find_evidence(network, names, names, images, scoring=config.scoring, weights=config.weights)
+            rows = view.rows(images)
             table = evidence_table(
-                view.rows(images),
+                rows,
                 task.codes,
                 task.categories,
                 view.contrast,
                 similarity_evidence(evidence, names),
-                penalty=PENALTY,
                 neighbours=config.noise.neighbours,
             )
             progress(f"made noise {fold + 1}/{_FOLDS}", number, len(rates))
-            yield SolvedTask(task, table, fold)
+            geometry = task_geometry(rows, task.codes, task.categories, view.contrast)
+            yield SolvedTask(task, table, geometry, fold)
 
 
 def _told_training(progress: Progress, fold: int, done: int, total: int, _: dict[str, float]) -> None:

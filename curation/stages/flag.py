@@ -9,13 +9,12 @@ from curation.duplicates import NearCopies, near_copies, nearest_pairs, preferen
 from curation.embedding_shards import Shards, listed_digests, read_embeddings, shards_of
 from curation.flags import raise_flags
 from curation.flags.inputs import FlagInputs
-from curation.membership import novel_memberships
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
-from curation.store.evidence import read_evidence
 from curation.store.flags import count_flags, replace_flags
 from curation.store.images import image_facts_digest, read_image_facts
+from curation.store.noise import read_noise_estimates
 from curation.store.runs import read_stages
 from curation.store.samples import read_samples, unreadable_samples
 from curation.values import ImageFacts, Sample
@@ -23,26 +22,27 @@ from curation.workspace import Workspace
 
 
 def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
-    """Raise every flag anew from the evidence, the pictures' fingerprints and their quality."""
+    """Raise every flag anew from the noise estimates, the pictures' fingerprints and their quality."""
     with catalog(workspace) as connection:
         samples = tuple(read_samples(connection))
         unreadable = {sample_id: reason for sample_id, _, reason in unreadable_samples(connection)}
-        evidence = read_evidence(connection)
+        estimates = read_noise_estimates(connection)
         facts = read_image_facts(connection)
         embedded = read_stages(connection).get("embed")
     shards = None if embedded is None else shards_of(workspace.embeddings, embedded.summary["encoder"])
     copies = _near_copies(samples, facts, shards, config, progress)
-    fits = novel_memberships(samples, evidence, config.flags)
-    flags = raise_flags(FlagInputs(samples, unreadable, fits, facts, copies, config.quality))
+    inputs = FlagInputs(
+        samples, unreadable, estimates, facts, copies, config.quality, suspected_at=config.flags.noise_probability
+    )
+    flags = raise_flags(inputs)
     with catalog(workspace) as connection:
         replace_flags(connection, flags)
         counts = count_flags(connection)
-    threshold = next(iter(fits.values())).threshold if fits else None
     progress("flagging", len(samples), len(samples))
     return {
         "samples": len(samples),
         "flagged": len({flag.sample_id for flag in flags}),
-        "threshold": threshold,
+        "judged": len(estimates),
         **counts,
     }
 
@@ -70,16 +70,16 @@ def _near_copies(
 
 
 def fingerprint(workspace: Workspace, config: Config) -> str:
-    """Changes with the scores, the samples, the facts of their images, the encoder, and the configuration of flags."""
+    """Changes with the noise estimates, the samples, the facts of images, the encoder and the configuration of flags."""
     with catalog(workspace) as connection:
         stages = read_stages(connection)
         ids = [sample.sample_id for sample in read_samples(connection)]
         unreadable = unreadable_samples(connection)
         facts = image_facts_digest(connection)
-    scored, embedded = stages.get("score"), stages.get("embed")
+    judged, embedded = stages.get("noise"), stages.get("embed")
     return fingerprint_of(
         "flag",
-        scored and scored.fingerprint,
+        judged and judged.fingerprint,
         embedded and embedded.summary["encoder"],
         ids,
         unreadable,

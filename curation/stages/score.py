@@ -1,4 +1,4 @@
-"""`curate score`: evidence of every novel sample, and of the clean base ones that thresholds are taken from."""
+"""`curate score`: how like its own and the other categories every novel sample is, and its weight."""
 
 from __future__ import annotations
 
@@ -19,27 +19,20 @@ from curation.workspace import Workspace
 
 
 def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
-    """Compare the novel samples with each other, and the held-out base samples with each other."""
+    """Compare the novel samples with each other."""
     with catalog(workspace) as connection:
         encoder = embedding_encoder(connection, workspace.root)
         novel = readable_samples(connection, Role.NOVEL)
-        base = readable_samples(connection, Role.BASE)
     loaded = load_network(workspace.network, encoder_identity=encoder, device="cpu")
-    held_out = set(loaded.metadata.held_out_categories)
-    clean = [sample for sample in base if sample[1] in held_out]
-    evidence = [
-        item for samples in (novel, clean) for item in _evidence(workspace, config, encoder, loaded, samples, progress)
-    ]
+    evidence = _evidence(workspace, config, encoder, loaded, novel, progress)
     with catalog(workspace) as connection:
         replace_evidence(connection, evidence)
-    scored = evidence[: len(novel)]
     return {
         "network": loaded.metadata.network_identity,
         "novel samples": len(novel),
         "novel categories": len({category for _, category, _ in novel}),
-        "clean base samples": len(clean),
-        "lowest weight": float(np.min([item.weight for item in scored])) if scored else None,
-        "highest weight": float(np.max([item.weight for item in scored])) if scored else None,
+        "lowest weight": float(np.min([item.weight for item in evidence])) if evidence else None,
+        "highest weight": float(np.max([item.weight for item in evidence])) if evidence else None,
     }
 
 

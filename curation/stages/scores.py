@@ -6,10 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from curation.config import Config
 from curation.contact_sheet import Tile, contact_sheet
 from curation.errors import ExportError
-from curation.membership import novel_memberships
 from curation.progress import Progress, silent
 from curation.scores import score_table, write_scores
 from curation.sources.location import UnreadableImageError, read_bytes
@@ -26,15 +24,14 @@ _CATEGORIES_A_SHEET = 12  # more make a picture that no screen shows at a legibl
 _RED = "#c0392b"
 
 
-def write_score_table(workspace: Workspace, config: Config, path: Path) -> int:
+def write_score_table(workspace: Workspace, path: Path) -> int:
     """Write one row for every novel sample; returns their number."""
     with catalog(workspace) as connection:
         samples, evidence, flags = read_samples(connection), read_evidence(connection), read_flags(connection)
         estimates = read_noise_estimates(connection)
     _refuse_nothing(workspace, evidence)
-    fits = novel_memberships(samples, evidence, config.flags)
     novel = [sample for sample in samples if sample.role is Role.NOVEL]
-    table = score_table(novel, evidence, estimates, fits, flags)
+    table = score_table(novel, evidence, estimates, flags)
     write_scores(table, path)
     return int(table.num_rows)
 

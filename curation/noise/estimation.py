@@ -1,0 +1,153 @@
+"""What the noise model says of the novel samples: an estimate for each, a noise rate for each category and for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.noise.evidence_table import EvidenceTable, SimilarityEvidence, evidence_table, similarity_evidence
+from curation.noise.explanation import ExplainedSample, explain
+from curation.noise.kinship import Transfer, random_nearness, task_geometry, transfer_of
+from curation.noise.logistic import sigmoid
+from curation.noise.model import Judgement, NoiseModel, judge
+from curation.noise.probe import Codes
+from curation.noise.recalibration import Reviewed, recalibrate, reviewed_samples
+from curation.similarity.network import category_codes
+from curation.values import CategoryNoise, Decision, Evidence, FloatArray, NoiseEstimate
+
+_Z = 1.645  # half the width of a 90 % interval, in standard deviations
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseReport:
+    """Estimates in the order of the samples, noise rates by category name, that of all, and how far to trust them.
+
+    `calibration_error`: half the width of a 90 % interval for the mean noise probability. `reviewed` counts the
+    decisions that were learned from, `moved` the other samples that they carried over a probability of 1/2.
+    """
+
+    estimates: list[NoiseEstimate]
+    categories: list[CategoryNoise]
+    total: CategoryNoise
+    transfer: Transfer
+    calibration_error: float
+    reviewed: int
+    moved: int
+
+
+def estimate_noise(
+    model: NoiseModel,
+    sample_ids: Sequence[str],
+    categories: Sequence[str],
+    embeddings: FloatArray,
+    evidence: Sequence[Evidence],
+    decisions: Mapping[str, Decision],
+) -> NoiseReport:
+    """Judge N novel samples with unit-norm `embeddings` (N, D) and the similarity network's `evidence`, all in order.
+
+    Decisions count in three ways: for the images they are about (in the noise rates), for look-alikes (the probe and
+    the neighbours are told), and for all others (the log-odds are corrected). No decision enters the estimate of its
+    own sample.
+    """
+    names, listed = category_codes(categories)
+    codes = np.array(listed, dtype=np.int64)
+    rows = model.view.rows(embeddings)
+    similarity = similarity_evidence(evidence, categories)
+    before = _table(model, rows, codes, names, similarity, None)
+    transferred = model.wrong.log_odds(before.columns)
+    reviewed = reviewed_samples(sample_ids, codes, names, decisions)
+    table, log_odds = before, transferred
+    if reviewed is not None:
+        table = _table(model, rows, codes, names, similarity, reviewed.possible)
+        log_odds = recalibrate(model.wrong.log_odds(table.columns), codes, len(names), reviewed)
+    judgement = judge(model, table, codes, log_odds)
+    weights = [item.weight for item in evidence]
+    estimates = _estimates(sample_ids, names, codes, judgement, sigmoid(transferred), table, weights)
+    geometry = task_geometry(rows, codes, len(names), model.view.contrast)
+    transfer = transfer_of(geometry, model.geometry, random_nearness(rows.shape[1], model.view.contrast))
+    doubt = 1 / max(transfer.confidence, 0.1)
+    spread, error = model.calibration.category_spread * doubt, model.calibration.rate_error * doubt
+    chance, sure = _with_decisions(judgement.wrong, reviewed)
+    return NoiseReport(
+        estimates=estimates,
+        categories=[
+            _noise_of(name, chance[codes == code], sure[codes == code], spread) for code, name in enumerate(names)
+        ],
+        total=_noise_of("all", chance, sure, error),
+        transfer=transfer,
+        calibration_error=_Z * error,
+        reviewed=0 if reviewed is None else len(reviewed.rows),
+        moved=_moved(judgement.wrong, sigmoid(transferred), sure),
+    )
+
+
+def _table(
+    model: NoiseModel,
+    rows: FloatArray,
+    codes: Codes,
+    names: Sequence[str],
+    similarity: SimilarityEvidence,
+    possible: NDArray[np.bool_] | None,
+) -> EvidenceTable:
+    return evidence_table(
+        rows, codes, len(names), model.view.contrast, similarity, neighbours=model.neighbours, possible=possible
+    )
+
+
+def _estimates(
+    sample_ids: Sequence[str],
+    names: Sequence[str],
+    codes: Codes,
+    judgement: Judgement,
+    transferred: FloatArray,
+    table: EvidenceTable,
+    weights: Sequence[float],
+) -> list[NoiseEstimate]:
+    estimates = []
+    for row, sample_id in enumerate(sample_ids):
+        suggested = int(judgement.suggested[row])
+        explained = ExplainedSample(
+            web_category=names[codes[row]],
+            noise_probability=float(judgement.wrong[row]),
+            suggested_category=None if suggested < 0 else names[suggested],
+            suggested_probability=float(judgement.suggested_probability[row]),
+            weight=weights[row],
+            strangers=int(table.strangers[row]),
+            neighbours=table.neighbours,
+            pieces=judgement.pieces[row],
+        )
+        estimates.append(
+            NoiseEstimate(
+                sample_id=sample_id,
+                noise_probability=explained.noise_probability,
+                transferred_probability=float(transferred[row]),
+                suggested_category=explained.suggested_category,
+                suggested_probability=explained.suggested_probability,
+                explanation=explain(explained),
+            )
+        )
+    return estimates
+
+
+def _with_decisions(wrong: FloatArray, reviewed: Reviewed | None) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Probabilities with 0 or 1 where a person has decided, and where that is: (N,) each."""
+    chance, sure = wrong.copy(), np.zeros(len(wrong), dtype=bool)
+    if reviewed is not None:
+        chance[reviewed.rows] = reviewed.wrong
+        sure[reviewed.rows] = True
+    return chance, sure
+
+
+def _noise_of(name: str, chance: FloatArray, sure: NDArray[np.bool_], model_error: float) -> CategoryNoise:
+    """Mean probability; the interval has what chance adds and what the model may be off on undecided samples."""
+    rate = float(chance.mean(dtype=np.float64))
+    drawn = float((chance * (1 - chance)).sum(dtype=np.float64)) / len(chance) ** 2
+    width = _Z * float(np.sqrt(drawn + (model_error * (1 - sure.mean())) ** 2))
+    return CategoryNoise(name, len(chance), rate, max(0.0, rate - width), min(1.0, rate + width))
+
+
+def _moved(now: FloatArray, before: FloatArray, sure: NDArray[np.bool_]) -> int:
+    return int((((now >= 0.5) != (before >= 0.5)) & ~sure).sum())

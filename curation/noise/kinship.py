@@ -1,0 +1,118 @@
+"""Whether what was learned on base categories can be trusted on these novel images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.noise.probe import Codes
+from curation.values import FloatArray
+
+TRUSTED = 0.5  # novel birds by base birds 0.9, CIFAR-10 by CIFAR-100 1.0; birds by CIFAR-100 and the reverse 0.3
+_NEAREST = 10
+_ROWS_AT_ONCE = 8192
+_RANDOM_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TaskGeometry:
+    """How the rows of a task lie: `nearness` is their mean cosine to the nearest base images shown for contrast,
+    `separation` how much of the similarity within categories is lost between them, [0, 1], `None` for one category.
+    """
+
+    nearness: float
+    separation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How well novel images resemble the tasks that the noise model learned from.
+
+    `kinship`: how near they lie to base images, 1 = as near as held-out base categories, 0 = as random directions.
+    `separation`: how well their categories differ, 1 = at least as well as those of the noisiest made tasks.
+    """
+
+    kinship: float
+    separation: float
+
+    @property
+    def confidence(self) -> float:
+        """The weaker of the two, [0, 1]."""
+        return min(self.kinship, self.separation)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the confidence is at least `TRUSTED`."""
+        return self.confidence >= TRUSTED
+
+    @property
+    def sentence(self) -> str:
+        """What the confidence means, for a person."""
+        if self.trusted:
+            return (
+                f"The novel images are close enough to the base categories (transfer confidence {self.confidence:.2f})."
+            )
+        if self.kinship <= self.separation:
+            cause = "the novel images are of another kind than the base categories"
+            remedy = "ingest base categories closer to them"
+        else:
+            cause = "the novel categories hardly differ from each other by their images"
+            remedy = "look at them: most images may be wrong, or the encoder does not see what tells them apart"
+        return (
+            f"Do not trust the noise probabilities: {cause} (transfer confidence {self.confidence:.2f}, {TRUSTED:g} is "
+            f"wanted); {remedy}, or review a random sample with `curate audit`."
+        )
+
+
+def task_geometry(rows: FloatArray, codes: Codes, categories: int, contrast: FloatArray) -> TaskGeometry:
+    """Of N unit-norm `rows` (N, D) under web categories `codes` (N,), with `contrast` (M, D) of base categories."""
+    return TaskGeometry(_nearness(rows, contrast), _separation(rows, codes, categories))
+
+
+def random_nearness(dimension: int, contrast: FloatArray) -> float:
+    """The nearness of rows that have nothing to do with anything: random directions."""
+    rows = np.random.default_rng(0).normal(size=(_RANDOM_ROWS, dimension)).astype(np.float32)
+    return _nearness(rows / np.linalg.norm(rows, axis=1, keepdims=True), contrast)
+
+
+def transfer_of(novel: TaskGeometry, made: TaskGeometry, random: float) -> Transfer:
+    """Compare the novel task with the made ones (mean nearness, least separation), and with random directions."""
+    reach = max(made.nearness - random, 1e-6)
+    kinship = float(np.clip((novel.nearness - random) / reach, 0, 1))
+    if novel.separation is None or made.separation is None:
+        return Transfer(kinship, 1.0)
+    return Transfer(kinship, float(np.clip(novel.separation / max(made.separation, 1e-6), 0, 1)))
+
+
+def typical_geometry(made: list[TaskGeometry]) -> TaskGeometry:
+    """Of many made tasks: mean nearness, and the separation that nine of ten reach."""
+    separations = [item.separation for item in made if item.separation is not None]
+    least = float(np.quantile(separations, 0.1)) if separations else None
+    return TaskGeometry(float(np.mean([item.nearness for item in made])), least)
+
+
+def _nearness(rows: FloatArray, contrast: FloatArray) -> float:
+    nearest = min(_NEAREST, len(contrast))
+    if nearest == 0:
+        return 0.0
+    total = 0.0
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        cosine = rows[start : start + _ROWS_AT_ONCE] @ contrast.T
+        total += float(np.partition(cosine, -nearest, axis=1)[:, -nearest:].sum())
+    return total / (len(rows) * nearest)
+
+
+def _separation(rows: FloatArray, codes: Codes, categories: int) -> float | None:
+    """1 - mean cosine between categories / mean cosine within, from sums alone; `None` where no such pairs are."""
+    sizes = np.bincount(codes, minlength=categories).astype(np.float64)
+    sums = np.zeros((categories, rows.shape[1]))
+    np.add.at(sums, codes, rows)
+    within = float((sums**2).sum() - len(rows))
+    everything = float((sums.sum(axis=0) ** 2).sum() - len(rows))
+    pairs_within = float((sizes * (sizes - 1)).sum())
+    pairs_between = float(len(rows) * (len(rows) - 1)) - pairs_within
+    if pairs_within == 0 or pairs_between == 0:
+        return None
+    own, other = within / pairs_within, (everything - within) / pairs_between
+    return float(np.clip(1 - other / own, 0, 1)) if own > 0 else 0.0
