@@ -16,6 +16,7 @@ import typer
 from app.verbs.audit import audit
 from app.verbs.export import export
 from app.verbs.options import JsonOption, RoleName, WorkspaceArgument
+from app.verbs.report import report
 from app.verbs.search import search
 from curation.errors import CurationError
 
@@ -214,6 +215,7 @@ def scores(
 app.command()(export)
 app.command()(audit)
 app.command()(search)
+app.command()(report)
 
 
 @app.command()

@@ -12,7 +12,8 @@
     ├── StoreError                the catalogue or the journal of decisions cannot be used
     │   └── StoreBusyError        another process holds the catalogue
     ├── ExportError               a cleaned set cannot be written, or fails its check
-    └── AuditError                an audit cannot be drawn or reported as asked
+    ├── AuditError                an audit cannot be drawn or reported as asked
+    └── ReportError               a report cannot be written where asked
 
 A bad *image* is never an exception beyond the room that decodes it: it is a row with a `reason`.
 """
@@ -78,3 +79,7 @@ class ExportError(CurationError):
 
 class AuditError(CurationError):
     """An audit cannot be drawn or reported as asked."""
+
+
+class ReportError(CurationError):
+    """A report cannot be written where asked."""

@@ -116,11 +116,16 @@ class FlagName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A suspicion of one sample, with its reason as one sentence."""
+    """A suspicion of one sample, with its reason as one sentence.
+
+    `copies` are the ids of the samples that show the same picture, where the flag is raised because of them, the one
+    named first in the reason first.
+    """
 
     sample_id: str
     name: FlagName
     reason: str
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

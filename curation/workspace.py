@@ -9,7 +9,7 @@ from pathlib import Path
 from curation.config import Config, read_config, write_config
 from curation.errors import WorkspaceError
 
-_FOLDERS = ("embeddings", "indexes", "models", "snapshots", "exports")
+_FOLDERS = ("embeddings", "indexes", "models", "snapshots", "runs", "exports")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ class Workspace:
     @property
     def snapshots(self) -> Path:
         return self.root / "snapshots"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
 
     @property
     def exports(self) -> Path:

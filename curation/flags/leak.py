@@ -14,16 +14,20 @@ def find(inputs: FlagInputs) -> list[Flag]:
     flags = []
     for sample in inputs.samples:
         if sample.role is not Role.TEST and sample.sha256 is not None:
-            reason = _reason(sample.sha256, tests, inputs)
-            if reason is not None:
-                flags.append(Flag(sample.sample_id, FlagName.LEAK, reason))
+            found = _found(sample.sha256, tests, inputs)
+            if found is not None:
+                reason, test = found
+                flags.append(Flag(sample.sample_id, FlagName.LEAK, reason, (test.sample_id,)))
     return flags
 
 
-def _reason(digest: str, tests: Mapping[str, Sequence[Sample]], inputs: FlagInputs) -> str | None:
+def _found(digest: str, tests: Mapping[str, Sequence[Sample]], inputs: FlagInputs) -> tuple[str, Sample] | None:
+    """The reason and the test sample that it speaks of, the most alike one."""
     if digest in tests:
-        return f"The same file is in the test set as {tests[digest][0].image_id}."
+        test = tests[digest][0]
+        return f"The same file is in the test set as {test.image_id}.", test
     for other, likeness in inputs.alike(digest):
         if other in tests:
-            return f"Nearly the same picture is in the test set as {tests[other][0].image_id} ({likeness:.1%} alike)."
+            test = tests[other][0]
+            return f"Nearly the same picture is in the test set as {test.image_id} ({likeness:.1%} alike).", test
     return None

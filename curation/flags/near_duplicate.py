@@ -39,7 +39,7 @@ def _flags_within(members: dict[str, list[Sample]], inputs: FlagInputs) -> list[
             continue
         settled.add(digest)
         stays, *copies = members[digest]
-        flags += [_flag(copy, f"It is the same file as {stays.image_id}, which stays.") for copy in copies]
+        flags += [_flag(copy, f"It is the same file as {stays.image_id}, which stays.", stays) for copy in copies]
         for other, likeness in inputs.alike(digest):
             if other in members and other not in settled:
                 settled.add(other)
@@ -47,12 +47,12 @@ def _flags_within(members: dict[str, list[Sample]], inputs: FlagInputs) -> list[
                 reason = (
                     f"It is nearly the same picture as {stays.image_id} ({likeness:.1%} alike), which stays{sizes}."
                 )
-                flags += [_flag(copy, reason) for copy in members[other]]
+                flags += [_flag(copy, reason, stays) for copy in members[other]]
     return flags
 
 
-def _flag(sample: Sample, reason: str) -> Flag:
-    return Flag(sample.sample_id, FlagName.NEAR_DUPLICATE, reason)
+def _flag(sample: Sample, reason: str, stays: Sample) -> Flag:
+    return Flag(sample.sample_id, FlagName.NEAR_DUPLICATE, reason, (stays.sample_id,))
 
 
 def _sizes(copy: ImageFacts | None, stays: ImageFacts | None) -> str:

@@ -68,15 +68,15 @@ def estimate_noise(
     estimates = _estimates(sample_ids, names, codes, judgement, sigmoid(transferred), table, weights)
     geometry = task_geometry(rows, codes, len(names), model.view.contrast)
     transfer = transfer_of(geometry, model.geometry, random_nearness(rows.shape[1], model.view.contrast))
-    doubt = 1 / max(transfer.confidence, 0.1)
+    doubt = doubt_of(transfer.confidence)
     spread, error = model.calibration.category_spread * doubt, model.calibration.rate_error * doubt
     chance, sure = _with_decisions(judgement.wrong, reviewed)
     return NoiseReport(
         estimates=estimates,
         categories=[
-            _noise_of(name, chance[codes == code], sure[codes == code], spread) for code, name in enumerate(names)
+            noise_rate_of(name, chance[codes == code], sure[codes == code], spread) for code, name in enumerate(names)
         ],
-        total=_noise_of("all", chance, sure, error),
+        total=noise_rate_of("all", chance, sure, error),
         transfer=transfer,
         calibration_error=_Z * error,
         reviewed=0 if reviewed is None else len(reviewed.rows),
@@ -141,7 +141,12 @@ def _with_decisions(wrong: FloatArray, reviewed: Reviewed | None) -> tuple[Float
     return chance, sure
 
 
-def _noise_of(name: str, chance: FloatArray, sure: NDArray[np.bool_], model_error: float) -> CategoryNoise:
+def doubt_of(confidence: float) -> float:
+    """By how much errors measured on made tasks are widened on novel images of this transfer confidence, [0, 1]."""
+    return 1 / max(confidence, 0.1)
+
+
+def noise_rate_of(name: str, chance: FloatArray, sure: NDArray[np.bool_], model_error: float) -> CategoryNoise:
     """Mean probability; the interval has what chance adds and what the model may be off on undecided samples."""
     rate = float(chance.mean(dtype=np.float64))
     drawn = float((chance * (1 - chance)).sum(dtype=np.float64)) / len(chance) ** 2

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.noise.probe import Codes
+from curation.values import FloatArray
 
 OUTLIER = -1
 
 _NEAR = 3  # a flip to a look-alike goes to one of this many most similar categories
 _CATEGORY_SPREAD = (0.5, 1.5)  # noise rate of a category, relative to that of its task
 _MOST_NOISE = 0.8
+_MOST_LOOKED_AT = 8
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _STEP = 1.5  # sizes are rounded to powers of it, from 4 on
 
@@ -48,7 +50,7 @@ class PseudoTask:
 
 
 def task_shape(novel_sizes: Sequence[int], base_sizes: Sequence[int]) -> TaskShape:
-    """The shape of the novel images, as far as made tasks can follow it; rounded, so that a few new ones do not change it.
+    """The shape of the novel images, as far as made tasks can follow it; rounded, so that a few new do not change it.
 
     `novel_sizes`, `base_sizes`: images of each category. Without novel images it is that of the base categories.
     """
@@ -62,17 +64,19 @@ def task_shape(novel_sizes: Sequence[int], base_sizes: Sequence[int]) -> TaskSha
 def make_task(
     base_codes: Codes,
     candidates: Sequence[int],
-    likeness: NDArray[np.float64],
+    affinity: FloatArray,
     shape: TaskShape,
     noise_rate: float,
     generator: np.random.Generator,
 ) -> PseudoTask:
     """Make noise of about `noise_rate` in some of the base categories `candidates`; the others give the outliers.
 
-    `base_codes` (B,) are the categories of all base images, `likeness` (K, K) says how alike two base categories are.
+    `base_codes` (B,) are the categories of all base images, `affinity` (B, K) is that of each to each base category.
     At most three quarters of the candidates become web categories, so that there are outliers. Every category draws
     its size from `shape`, its noise rate around that of the task, and how wrong images come about is drawn for the
-    task: 10 to 60 % outliers, 30 to 90 % of the flips to a look-alike category.
+    task: 10 to 60 % outliers, 30 to 90 % of the flips between look-alike categories, and how ambiguous the flipped
+    images are: each is the one of up to 8 that looks most like the category it is put under. People confuse images, not
+    categories: the errors of CIFAR-N depend on the image (Wei et al., ICLR 2022).
     """
     order = generator.permutation(np.asarray(candidates))
     used = order[: max(1, min(shape.categories, len(order) * 3 // 4))]
@@ -86,12 +90,14 @@ def make_task(
         taken += [(images.pop(), code, code) for _ in range(sizes[code] - wrong_counts[code])]
     outlier_share = 1.0 if len(used) == 1 else generator.uniform(0.1, 0.6)
     near_share = generator.uniform(0.3, 0.9)
-    near = _nearest(likeness[np.ix_(used, used)])
+    near = _nearest(_likeness(affinity, base_codes, used))
+    looked_at = int(generator.integers(1, _MOST_LOOKED_AT + 1))
     for code in np.repeat(np.arange(len(used)), wrong_counts).tolist():
         origin = OUTLIER if generator.random() < outlier_share else _origin(code, near, near_share, generator)
-        source = outliers if origin == OUTLIER else unused[origin]
-        if source:
-            taken.append((source.pop(), code, origin))
+        if origin == OUTLIER and outliers:
+            taken.append((outliers.pop(), code, OUTLIER))
+        elif origin != OUTLIER and unused[origin]:
+            taken.append((_most_alike(unused[origin], looked_at, affinity[:, used[code]]), code, origin))
     rows, codes, true = np.array(taken, dtype=np.int64).T
     return PseudoTask(rows, codes, true, len(used))
 
@@ -100,17 +106,28 @@ def _rounded(count: int) -> int:
     return count if count < 4 else round(_STEP ** round(math.log(count, _STEP)))
 
 
-def category_likeness(embeddings: NDArray[np.float32], base_codes: Codes) -> NDArray[np.float64]:
-    """How alike two base categories are: cosine of their mean embeddings, (K, K)."""
-    means = np.zeros((int(base_codes.max()) + 1, embeddings.shape[1]))
+def category_affinity(embeddings: FloatArray, base_codes: Codes) -> FloatArray:
+    """How much each of B images looks like each of K base categories: cosine to its mean embedding, (B, K)."""
+    means = np.zeros((int(base_codes.max()) + 1, embeddings.shape[1]), dtype=np.float32)
     np.add.at(means, base_codes, embeddings)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    likeness: NDArray[np.float64] = means @ means.T
-    return likeness
+    affinity: FloatArray = embeddings @ means.T
+    return affinity
 
 
 def _shuffled(rows: NDArray[np.int64], generator: np.random.Generator) -> list[int]:
     return list(generator.permutation(rows).tolist())
+
+
+def _likeness(affinity: FloatArray, base_codes: Codes, used: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean affinity (C, C) of the images of each category in `used` to each of these categories."""
+    return np.stack([affinity[base_codes == category][:, used].mean(axis=0, dtype=np.float64) for category in used])
+
+
+def _most_alike(unused: list[int], looked_at: int, affinity: FloatArray) -> int:
+    """Take out of `unused` (in random order) the one of the last `looked_at` that has the largest affinity (B,)."""
+    start = max(0, len(unused) - looked_at)
+    return unused.pop(start + int(np.argmax(affinity[unused[start:]])))
 
 
 def _nearest(likeness: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from curation.noise.kinship import TaskGeometry, task_geometry, typical_geometry
 from curation.noise.logistic import Logistic, fit_logistic, sigmoid
 from curation.noise.model import NoiseModel
 from curation.noise.suggestion import other_category
-from curation.noise.tasks import PseudoTask, TaskShape, category_likeness, make_task
+from curation.noise.tasks import PseudoTask, TaskShape, category_affinity, make_task
 from curation.noise.whitened import base_view
 from curation.progress import Progress, silent
 from curation.similarity.split import CategorisedImages, sorted_images
@@ -108,7 +108,7 @@ def _usable(base: CategorisedImages) -> CategorisedImages:
 def _solve_folds(base: CategorisedImages, shape: TaskShape, config: Config, progress: Progress) -> Iterator[SolvedTask]:
     generator = np.random.default_rng(config.noise.seed)
     order = generator.permutation(len(base.names))
-    likeness = category_likeness(base.embeddings, base.codes)
+    affinity = category_affinity(base.embeddings, base.codes)
     for fold in range(_FOLDS):
         kept_apart = order[fold::_FOLDS]
         known = base.only([name for code, name in enumerate(base.names) if code not in set(kept_apart.tolist())])
@@ -119,7 +119,7 @@ def _solve_folds(base: CategorisedImages, shape: TaskShape, config: Config, prog
         view = base_view(known, config.noise.contrast, generator)
         rates = _noise_rates(_task_count(base, kept_apart, shape), generator)
         for number, rate in enumerate(rates, start=1):
-            task = make_task(base.codes, kept_apart.tolist(), likeness, shape, rate, generator)
+            task = make_task(base.codes, kept_apart.tolist(), affinity, shape, rate, generator)
             images = base.embeddings[task.rows]
             names = [str(code) for code in task.codes]
             evidence = find_evidence(network, names, names, images, scoring=config.scoring, weights=config.weights)

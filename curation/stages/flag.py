@@ -70,7 +70,7 @@ def _near_copies(
 
 
 def fingerprint(workspace: Workspace, config: Config) -> str:
-    """Changes with the noise estimates, the samples, the facts of images, the encoder and the configuration of flags."""
+    """Changes with the noise estimates, the samples, facts of images, the encoder and the configuration of flags."""
     with catalog(workspace) as connection:
         stages = read_stages(connection)
         ids = [sample.sample_id for sample in read_samples(connection)]

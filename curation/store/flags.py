@@ -10,23 +10,29 @@ from curation.store.connection import Connection
 from curation.store.rows import fetch_rows, insert_rows
 from curation.values import Flag, FlagName
 
-_COLUMNS = {"sample_id": pa.string(), "name": pa.string(), "reason": pa.string()}
+_COLUMNS = {
+    "sample_id": pa.string(),
+    "name": pa.string(),
+    "reason": pa.string(),
+    "copies": pa.list_(pa.string()),
+}
 _SOME = " WHERE sample_id IN (SELECT unnest(?))"
 
 
 def replace_flags(connection: Connection, flags: Sequence[Flag]) -> None:
     """Put these flags in the place of all that were raised before."""
     connection.execute("DELETE FROM flags")
-    insert_rows(connection, "flags", _COLUMNS, [(flag.sample_id, flag.name.value, flag.reason) for flag in flags])
+    rows = [(flag.sample_id, flag.name.value, flag.reason, list(flag.copies)) for flag in flags]
+    insert_rows(connection, "flags", _COLUMNS, rows)
 
 
 def read_flags(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, list[Flag]]:
     """Sample id -> its flags, by flag name; of all samples or of these."""
     some, parameters = ("", ()) if sample_ids is None else (_SOME, (list(sample_ids),))
-    query = f"SELECT sample_id, name, reason FROM flags{some} ORDER BY ALL"  # noqa: S608 - constants
+    query = f"SELECT sample_id, name, reason, copies FROM flags{some} ORDER BY ALL"  # noqa: S608 - constants
     flags: dict[str, list[Flag]] = {}
-    for sample_id, name, reason in fetch_rows(connection, query, parameters):
-        flags.setdefault(sample_id, []).append(Flag(sample_id, FlagName(name), reason))
+    for sample_id, name, reason, copies in fetch_rows(connection, query, parameters):
+        flags.setdefault(sample_id, []).append(Flag(sample_id, FlagName(name), reason, tuple(copies or ())))
     return flags
 
 

@@ -26,6 +26,16 @@ class StageState:
     summary: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One command that ran stages: when it began (UTC), and the version that ran."""
+
+    run_id: str
+    command: str
+    started_at: datetime
+    tool_version: str
+
+
 def start_run(connection: Connection, run_id: str, command: str, config: Config) -> None:
     """Record that a command began, with the configuration it saw."""
     connection.execute(
@@ -53,6 +63,13 @@ def read_stages(connection: Connection) -> dict[str, StageState]:
         connection, "SELECT stage, fingerprint, run_id, finished_at, summary FROM stages ORDER BY finished_at"
     )
     return {row[0]: StageState(row[0], row[1], row[2], row[3], json.loads(row[4])) for row in rows}
+
+
+def read_run(connection: Connection, run_id: str) -> Run | None:
+    """One run by its id."""
+    query = "SELECT run_id, command, started_at, tool_version FROM runs WHERE run_id = ?"
+    rows = fetch_rows(connection, query, (run_id,))
+    return Run(*rows[0]) if rows else None
 
 
 def embedding_encoder(connection: Connection, root: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 
 from curation.errors import StoreError
@@ -56,7 +58,10 @@ CREATE TABLE category_noise (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE)
+# NULL in flags that were raised before: the copies are known from the next time they are raised.
+_COPIES = "ALTER TABLE flags ADD COLUMN copies VARCHAR[];"
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE, _COPIES)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
@@ -74,6 +79,16 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("DELETE FROM schema_version")
         connection.execute("INSERT INTO schema_version VALUES (?)", [number])
         connection.execute("COMMIT")
+
+
+def refuse_other_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raise `StoreError` where a catalogue that must not be written has another schema than this version reads."""
+    found = _version(connection)
+    if found != len(MIGRATIONS):
+        raise StoreError(
+            f"{path} was published by another version (schema {found}, this one reads {len(MIGRATIONS)}).",
+            hint="`curate flag` publishes a new one.",
+        )
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int:

@@ -14,6 +14,7 @@ from curation.errors import StoreError
 from curation.files import replace_text
 from curation.store.connection import Connection, catalog, read_only
 from curation.store.rows import fetch_rows
+from curation.store.schema import refuse_other_schema
 from curation.workspace import Workspace
 
 KEPT_SNAPSHOTS = 3  # a reader that opened an older one has had two stages' time to finish with it
@@ -57,8 +58,15 @@ def current_snapshot(workspace: Workspace) -> Path:
 @contextmanager
 def snapshot(workspace: Workspace) -> Iterator[Connection]:
     """A read-only connection to the newest snapshot."""
-    with read_only(current_snapshot(workspace)) as connection:
+    path = current_snapshot(workspace)
+    with read_only(path) as connection:
+        refuse_other_schema(connection, path)
         yield connection
+
+
+def is_published(workspace: Workspace) -> bool:
+    """Whether there is a snapshot to read; there is none before the first ingest."""
+    return (workspace.snapshots / "CURRENT").is_file()
 
 
 def _counts(connection: Connection) -> dict[str, int]:

@@ -1,0 +1,80 @@
+"""The facts of a report as one self-contained HTML page: jinja2's door.
+
+Everything from outside (names of categories, files, sites, queries, annotators) is escaped by the templates' engine;
+the page also forbids itself scripts and anything that is not in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from curation.report import charts
+from curation.report.facts import ReportFacts
+from curation.report.pictures import Picture
+from curation.report.thumbnails import Thumbnail
+
+_PARTS = re.compile(r"(?<=[_/-])(?=[^_/-])")
+_UNDRAWN = Thumbnail("", 0, 0, "its file could not be read")
+
+
+def render_page(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> str:
+    """The whole page; `thumbnails` by SHA-256, a picture without one is shown as a blank with the reason."""
+
+    def thumbnail(picture: Picture) -> Thumbnail:
+        return thumbnails.get(picture.sha256 or "", _UNDRAWN)
+
+    environment = Environment(
+        loader=PackageLoader("curation.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (percent, chance, number, moment, breakable, words)
+    environment.filters |= {function.__name__: function for function in filters}
+    environment.globals |= {
+        "thumbnail": thumbnail,
+        "rate_bar": charts.rate_bar,
+        "calibration_chart": charts.calibration_chart,
+        "budget_chart": charts.budget_chart,
+    }
+    style = files("curation.report").joinpath("templates/style.css").read_text(encoding="utf-8")
+    return environment.get_template("page.html").render(facts=facts, style=style)
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share, [0, 1], as text; a dash where it is unknown."""
+    return "–" if share is None else f"{100 * share:.{digits}f}%"
+
+
+def chance(probability: float | None) -> str:
+    """A probability in whole per cent, never as certain as 0 or 100."""
+    if probability is None:
+        return "–"
+    return "< 1%" if probability < 0.01 else "> 99%" if probability > 0.99 else f"{100 * probability:.0f}%"
+
+
+def number(value: int) -> str:
+    """With thousands apart."""
+    return f"{value:,}"
+
+
+def moment(value: datetime) -> str:
+    """To the minute; the page says once that times are UTC."""
+    return f"{value:%Y-%m-%d %H:%M}"
+
+
+def breakable(text: str) -> Markup:
+    """Text that may be broken after "_", "/" and "-", where names of categories and files have no spaces."""
+    return Markup("<wbr>").join(_PARTS.split(text))
+
+
+def words(name: str) -> str:
+    """A name of ours ("label_flip") as words."""
+    return name.replace("_", " ")
