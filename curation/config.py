@@ -120,6 +120,9 @@ class NoiseConfig(_Section):
     enabled: bool = Field(
         True, description="false = no noise probability and no outlier or label_flip flags; needs 6 base categories"
     )
+    made_images: int = Field(
+        4000, ge=100, description="images in the noisy tasks made of each third of the base categories, about"
+    )
     neighbours: int = Field(10, ge=1, description="nearest images whose web categories vote on an image's own")
     contrast: int = Field(
         300, ge=10, description="base images shown to the probe as none of the novel categories (needed for one or two)"

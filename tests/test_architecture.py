@@ -30,6 +30,7 @@ DOORS = {
     "numba": {"curation.similarity.concat2_kernel"},
     "typer": {"app.cli", "app.verbs"},
     "rich": {"app.terminal"},
+    "jinja2": {"curation.report.page"},
     "ray": {"curation.engine"},
 }
 

@@ -26,6 +26,7 @@ VERBS = (
     "export",
     "audit",
     "search",
+    "report",
     "status",
     "demo",
 )
@@ -75,6 +76,7 @@ def test_readme__tells_of_every_verb() -> None:
         (["ingest", "ws"], 2, "SOURCE"),
         (["search", "ws", "--text", "a bird"], 1, "nothing published yet"),
         (["search", "ws"], 2, "--image, --text"),
+        (["report", "ws", "--out", "missing/report.html"], 1, "cannot be written"),
         (["search", "ws", "--image", "a.jpg", "--text", "a bird"], 2, "not both"),
         (["fly"], 2, "fly"),
         (["export", "ws", "--format", "zip", "--out", "out"], 2, "imagefolder"),

@@ -8,24 +8,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from curation.config import CleanedSetConfig, Config, DuplicatesConfig, QualityConfig
-from curation.errors import SimilarityError
 from curation.flags import REGISTRY, raise_flags
 from curation.flags.inputs import FlagInputs
 from curation.flow import run_stages
-from curation.membership import Membership, membership_threshold, memberships
 from curation.stages import embed, flag
 from curation.stages.ingest import ingest
 from curation.store.connection import catalog
 from curation.store.flags import read_flags
 from curation.store.images import put_image_facts, read_image_facts
 from curation.store.samples import read_samples
-from curation.values import CategorySimilarity, Evidence, Flag, FlagName, ImageFacts, Role, Sample
+from curation.values import Flag, FlagName, ImageFacts, NoiseEstimate, Role, Sample
 from curation.workspace import Workspace
 from tests.pictures import EDITS, drawing
 
@@ -37,7 +34,7 @@ def sample(name: str, *, digest: str | None = None, category: str = "Wren", role
 def inputs(
     *samples: Sample,
     unreadable: dict[str, str] | None = None,
-    fits: dict[str, Membership] | None = None,
+    estimates: Sequence[NoiseEstimate] = (),
     facts: Sequence[ImageFacts] = (),
     alike: dict[tuple[str, str], float] | None = None,
 ) -> FlagInputs:
@@ -45,7 +42,8 @@ def inputs(
     copies: dict[str, dict[str, float]] = defaultdict(dict)
     for (one, other), likeness in (alike or {}).items():
         copies[one][other] = copies[other][one] = likeness
-    return FlagInputs(samples, unreadable or {}, fits or {}, {fact.sha256: fact for fact in facts}, copies)
+    known = {item.sample_id: item for item in estimates}
+    return FlagInputs(samples, unreadable or {}, known, {fact.sha256: fact for fact in facts}, copies)
 
 
 def picture(
@@ -59,31 +57,30 @@ def picture(
     return ImageFacts(digest, width_px=width_px, height_px=height_px, contrast=contrast, sharpness=sharpness)
 
 
-def fit(own: float, other: float | None) -> Membership:
-    best = None if other is None else CategorySimilarity("Robin", other)
-    return Membership("Wren", own, own / 2, best, None if other is None else other / 2, threshold=0.6)
+def estimate(sample_id: str, probability: float, suggested: str | None) -> NoiseEstimate:
+    return NoiseEstimate(sample_id, probability, probability, suggested, 0.9, f"Why {sample_id}.")
 
 
 def names(flags: list[Flag]) -> dict[str, FlagName]:
     return {flag.sample_id: flag.name for flag in flags}
 
 
-def test_outlier_and_label_flip__by_what_a_sample_fits() -> None:
-    fits = {
-        "fits": fit(0.9, 0.1),
-        "outlier": fit(0.3, 0.5),
-        "alone": fit(0.3, None),
-        "flip": fit(0.3, 0.8),
-        "both": fit(0.7, 0.9),
-    }
-    flags = raise_flags(inputs(fits=fits))
-    assert names(flags) == {
-        "outlier": FlagName.OUTLIER,
-        "alone": FlagName.OUTLIER,
-        "flip": FlagName.LABEL_FLIP,
-    }
-    reasons = {flag.sample_id: flag.reason for flag in flags}
-    assert "looks like Robin (80%" in reasons["flip"] and "30% of what is usual" in reasons["outlier"]
+def test_outlier_and_label_flip__by_what_the_noise_model_suggests() -> None:
+    estimates = [estimate("fits", 0.1, "Wren"), estimate("outlier", 0.9, None), estimate("flip", 0.5, "Robin")]
+    samples = [sample(item.sample_id) for item in estimates]
+    flags = raise_flags(inputs(*samples, estimates=estimates))
+    assert names(flags) == {"outlier": FlagName.OUTLIER, "flip": FlagName.LABEL_FLIP}
+    assert {flag.reason for flag in flags} == {"Why outlier.", "Why flip."}
+
+
+def test_outlier_and_label_flip__the_threshold_is_configured() -> None:
+    estimates = [estimate("doubtful", 0.3, "Wren"), estimate("sure", 0.9, "Robin")]
+    samples = [sample(item.sample_id) for item in estimates]
+    strict = replace(inputs(*samples, estimates=estimates), suspected_at=0.95)
+    assert raise_flags(strict) == []
+    # Below one half the web category is still the suggestion: nothing else to suggest makes it an outlier.
+    lenient = replace(inputs(*samples, estimates=estimates), suspected_at=0.2)
+    assert names(raise_flags(lenient)) == {"doubtful": FlagName.OUTLIER, "sure": FlagName.LABEL_FLIP}
 
 
 def test_unreadable__carries_the_reason() -> None:
@@ -283,38 +280,3 @@ def test_flag_stage__finds_edited_copies_and_poor_pictures(workspace: Workspace,
     assert flag_runs(config)
     with catalog(workspace) as connection:
         assert "Wren/small.jpg" not in {image_ids[name] for name in read_flags(connection)}
-
-
-def test_memberships__are_relative_to_what_is_usual_in_a_category() -> None:
-    # Wrens are alike (0.8 among themselves), robins are not (0.2): 0.2 to the robins is as much as a robin has.
-    evidence = [
-        (
-            "Wren",
-            Evidence("w1", 1.5, None, 0.8, None, (CategorySimilarity("Wren", 0.8), CategorySimilarity("Robin", 0.1))),
-        ),
-        (
-            "Wren",
-            Evidence("w2", 0.5, None, 0.8, None, (CategorySimilarity("Wren", 0.8), CategorySimilarity("Robin", 0.2))),
-        ),
-        (
-            "Robin",
-            Evidence("r1", 1.0, None, 0.2, None, (CategorySimilarity("Robin", 0.2), CategorySimilarity("Wren", 0.2))),
-        ),
-    ]
-    fits = memberships(evidence, threshold=0.6)
-    assert fits["w1"].other == CategorySimilarity("Robin", 0.5)
-    assert fits["w2"].other == CategorySimilarity("Robin", 1.0)
-    assert fits["w2"].suggested_category == "Robin" and fits["w1"].suggested_category == "Wren"
-    assert fits["r1"].other == CategorySimilarity("Wren", pytest.approx(0.25))  # type: ignore[arg-type]
-
-
-def test_membership__single_image_category_has_no_others() -> None:
-    fits = memberships([("Wren", Evidence("w", 1.0, None, None, None, ()))], threshold=0.6)
-    assert fits["w"].fits_own and not fits["w"].fits_other and fits["w"].suggested_category == "Wren"
-
-
-def test_membership_threshold__is_the_weight_few_clean_images_miss() -> None:
-    weights = [0.1 + 0.1 * number for number in range(21)]
-    assert membership_threshold(weights, 0.05) == pytest.approx(0.2)
-    with pytest.raises(SimilarityError, match="19 clean held-out"):
-        membership_threshold([1.0] * 19, 0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,15 +11,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from curation.config import Config, EmbeddingConfig, SimilarityConfig
+from curation.config import Config, EmbeddingConfig, NoiseConfig, SimilarityConfig
+from curation.errors import NoiseModelError
 from curation.flow import run_stages
 from curation.stages.ingest import ingest
 from curation.store.connection import catalog
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
+from curation.store.journal import append_decision, journal
+from curation.store.noise import read_category_noise, read_noise_estimates
+from curation.store.runs import read_stages
 from curation.store.samples import read_samples
 from curation.store.snapshot import snapshot
-from curation.values import Evidence, FlagName, Role, Sample
+from curation.values import Decision, DecisionAction, Evidence, FlagName, Role, Sample
 from curation.workspace import Workspace, create_workspace
 from tests.benchmarks.kills import kill_runs
 from tests.hostile import make_hostile_files
@@ -26,7 +31,13 @@ from tests.hostile import make_hostile_files
 CONFIG = Config(
     embedding=EmbeddingConfig(shard_size=64),
     similarity=SimilarityConfig(batches=150, batch_size=48, categories_per_batch=6, held_out=0.3),
+    noise=NoiseConfig(made_images=500),
 )
+
+
+def changed(section: str, **values: object) -> Config:
+    """The configuration of these tests with one section changed."""
+    return CONFIG.model_copy(update={section: getattr(CONFIG, section).model_copy(update=values)})
 
 
 def ingested(folder: Path, images: Path, config: Config = CONFIG) -> Workspace:
@@ -78,6 +89,35 @@ def test_flow__every_flag_of_doubt_names_its_reason(finished: Workspace) -> None
     assert all(flag.reason.endswith(".") and "%" in flag.reason for flag in flags)
 
 
+def test_flow__every_scored_sample_has_a_noise_probability(finished: Workspace, small_demo: Path) -> None:
+    with catalog(finished) as connection:
+        estimates, rates = read_noise_estimates(connection), read_category_noise(connection)
+        summary = read_stages(connection)["noise"].summary
+    assert estimates.keys() == evidence_of(finished).keys()
+    wrong, samples = truth_of(small_demo), novel_samples(finished)
+    probabilities = [estimates[sample.sample_id].noise_probability for sample in samples]
+    assert roc_auc_score([wrong[sample.image_id] for sample in samples], probabilities) > 0.75
+    assert {rate.category for rate in rates} == {sample.category for sample in samples}
+    assert all(0 <= rate.low <= rate.noise_rate <= rate.high <= 1 for rate in rates)
+    assert summary["noise rate"] == pytest.approx(np.mean(probabilities), abs=1e-5)
+
+
+def test_flow__too_few_base_categories_say_what_still_works(tmp_path: Path, small_demo: Path) -> None:
+    few = tmp_path / "few"
+    for folder in sorted((small_demo / "base").iterdir())[:5]:
+        shutil.copytree(folder, few / folder.name)
+    workspace = create_workspace(tmp_path / "ws", CONFIG)
+    ingest(workspace, few, Role.BASE)
+    ingest(workspace, small_demo / "novel", Role.NOVEL)
+    with pytest.raises(NoiseModelError, match="at least 6 base categories"):
+        run_stages(workspace, CONFIG, command="run")
+    assert evidence_of(workspace)  # the weights are there
+    results = run_stages(workspace, changed("noise", enabled=False), command="run")
+    assert results[-1].stage == "flag" and results[-1].summary["judged"] == 0
+    with catalog(workspace) as connection:
+        assert read_noise_estimates(connection) == {}
+
+
 def test_flow__the_published_snapshot_is_the_finished_catalogue(finished: Workspace) -> None:
     with snapshot(finished) as connection:
         assert read_evidence(connection) == evidence_of(finished)
@@ -91,11 +131,15 @@ def test_flow__another_configuration_runs_only_what_depends_on_it(tmp_path: Path
         return [result.stage for result in run_stages(workspace, config, command="run") if result.ran]
 
     assert ran(CONFIG) == []
-    assert ran(CONFIG.model_copy(update={"flags": CONFIG.flags.model_copy(update={"false_alarm_rate": 0.3})})) == [
-        "flag"
-    ]
+    assert ran(changed("flags", noise_probability=0.7)) == ["flag"]
     workspace.network.unlink()
     assert ran(CONFIG) == ["train-similarity", "flag"]  # the same network again: scores stay; flags go back
+    workspace.noise_model.unlink()
+    assert ran(CONFIG) == ["train-noise"]  # the same model again
+    sample = novel_samples(workspace)[0]
+    with journal(workspace.journal) as connection:
+        append_decision(connection, Decision(sample.sample_id, DecisionAction.KEEP, "ada"))
+    assert ran(CONFIG) == ["noise", "flag"]
     next(workspace.embeddings.rglob("*.safetensors")).unlink()
     assert ran(CONFIG) == ["embed"]
 

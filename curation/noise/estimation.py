@@ -67,7 +67,7 @@ def estimate_noise(
     weights = [item.weight for item in evidence]
     estimates = _estimates(sample_ids, names, codes, judgement, sigmoid(transferred), table, weights)
     geometry = task_geometry(rows, codes, len(names), model.view.contrast)
-    transfer = transfer_of(geometry, model.geometry, random_nearness(rows.shape[1], model.view.contrast))
+    transfer = transfer_of(geometry, model.geometry, random_nearness(model.view))
     doubt = doubt_of(transfer.confidence)
     spread, error = model.calibration.category_spread * doubt, model.calibration.rate_error * doubt
     chance, sure = _with_decisions(judgement.wrong, reviewed)

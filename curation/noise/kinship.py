@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.noise.probe import Codes
+from curation.noise.whitened import BaseView
 from curation.values import FloatArray
 
 TRUSTED = 0.5  # novel birds by base birds 0.9, CIFAR-10 by CIFAR-100 1.0; birds by CIFAR-100 and the reverse 0.3
@@ -18,7 +19,7 @@ _RANDOM_ROWS = 256
 @dataclass(frozen=True, slots=True)
 class TaskGeometry:
     """How the rows of a task lie: `nearness` is their mean cosine to the nearest base images shown for contrast,
-    `separation` how much of the similarity within categories is lost between them, [0, 1], `None` for one category.
+    `separation` the mean cosine within categories less that between them, `None` for one category.
     """
 
     nearness: float
@@ -70,10 +71,11 @@ def task_geometry(rows: FloatArray, codes: Codes, categories: int, contrast: Flo
     return TaskGeometry(_nearness(rows, contrast), _separation(rows, codes, categories))
 
 
-def random_nearness(dimension: int, contrast: FloatArray) -> float:
-    """The nearness of rows that have nothing to do with anything: random directions."""
-    rows = np.random.default_rng(0).normal(size=(_RANDOM_ROWS, dimension)).astype(np.float32)
-    return _nearness(rows / np.linalg.norm(rows, axis=1, keepdims=True), contrast)
+def random_nearness(view: BaseView) -> float:
+    """The nearness of embeddings that have nothing to do with anything: random directions."""
+    embeddings = np.random.default_rng(0).normal(size=(_RANDOM_ROWS, len(view.centre))).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return _nearness(view.rows(embeddings), view.contrast)
 
 
 def transfer_of(novel: TaskGeometry, made: TaskGeometry, random: float) -> Transfer:
@@ -104,7 +106,7 @@ def _nearness(rows: FloatArray, contrast: FloatArray) -> float:
 
 
 def _separation(rows: FloatArray, codes: Codes, categories: int) -> float | None:
-    """1 - mean cosine between categories / mean cosine within, from sums alone; `None` where no such pairs are."""
+    """Mean cosine within categories less that between them, from sums alone; `None` where there are no such pairs."""
     sizes = np.bincount(codes, minlength=categories).astype(np.float64)
     sums = np.zeros((categories, rows.shape[1]))
     np.add.at(sums, codes, rows)
@@ -114,5 +116,4 @@ def _separation(rows: FloatArray, codes: Codes, categories: int) -> float | None
     pairs_between = float(len(rows) * (len(rows) - 1)) - pairs_within
     if pairs_within == 0 or pairs_between == 0:
         return None
-    own, other = within / pairs_within, (everything - within) / pairs_between
-    return float(np.clip(1 - other / own, 0, 1)) if own > 0 else 0.0
+    return max(0.0, within / pairs_within - (everything - within) / pairs_between)

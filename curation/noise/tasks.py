@@ -58,7 +58,8 @@ def task_shape(novel_sizes: Sequence[int], base_sizes: Sequence[int]) -> TaskSha
     sizes = np.minimum(np.sort(novel_sizes if len(novel_sizes) else base_sizes), largest)
     quantiles = np.quantile(sizes, _QUANTILES, method="nearest") if len(sizes) else []
     most = max(1, len(base_sizes) // 3 * 3 // 4)  # what a third of the base categories gives, less those for outliers
-    return TaskShape(min(_rounded(len(sizes)), most), tuple(min(_rounded(int(size)), largest) for size in quantiles))
+    rounded = (largest if size >= largest else _rounded(int(size)) for size in quantiles)
+    return TaskShape(min(_rounded(len(sizes)), most), tuple(min(size, largest) for size in rounded))
 
 
 def make_task(
@@ -98,7 +99,7 @@ def make_task(
             taken.append((outliers.pop(), code, OUTLIER))
         elif origin != OUTLIER and unused[origin]:
             taken.append((_most_alike(unused[origin], looked_at, affinity[:, used[code]]), code, origin))
-    rows, codes, true = np.array(taken, dtype=np.int64).T
+    rows, codes, true = np.array(taken, dtype=np.int64).reshape(-1, 3).T
     return PseudoTask(rows, codes, true, len(used))
 
 

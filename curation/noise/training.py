@@ -31,7 +31,7 @@ FEWEST_CATEGORIES = 6
 _FOLDS = 3  # a third of the categories stands in for novel ones; their network learns from the other two thirds
 _NOISE_RATES = (0.03, 0.6)  # from the cleanest to the noisiest task
 _FEWEST_TASKS, _MOST_TASKS = 6, 60  # in a fold
-_IMAGES_WANTED = 4_000  # in a fold: small tasks are made more often
+_FEWEST_IMAGES = 2  # a single image has no others to be compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,11 @@ def _solve_folds(base: CategorisedImages, shape: TaskShape, config: Config, prog
             known.embeddings, [known.names[code] for code in known.codes], config.similarity, progress=told
         ).network
         view = base_view(known, config.noise.contrast, generator)
-        rates = _noise_rates(_task_count(base, kept_apart, shape), generator)
+        rates = _noise_rates(_task_count(base, kept_apart, shape, config.noise.made_images), generator)
         for number, rate in enumerate(rates, start=1):
             task = make_task(base.codes, kept_apart.tolist(), affinity, shape, rate, generator)
+            if len(task.rows) < _FEWEST_IMAGES:
+                continue
             images = base.embeddings[task.rows]
             names = [str(code) for code in task.codes]
             evidence = find_evidence(network, names, names, images, scoring=config.scoring, weights=config.weights)
@@ -141,11 +143,11 @@ def _told_training(progress: Progress, fold: int, done: int, total: int, _: dict
     progress(f"network {fold + 1}/{_FOLDS}", done, total)
 
 
-def _task_count(base: CategorisedImages, kept_apart: NDArray[np.int64], shape: TaskShape) -> int:
-    """Enough tasks for `_IMAGES_WANTED` images."""
+def _task_count(base: CategorisedImages, kept_apart: NDArray[np.int64], shape: TaskShape, images: int) -> int:
+    """Enough tasks for about this many images: small ones are made more often."""
     categories = max(1, min(shape.categories, len(kept_apart) * 3 // 4))
     size = min(float(np.mean(shape.sizes)), len(base.codes) / len(base.names))
-    return int(np.clip(math.ceil(_IMAGES_WANTED / (categories * size)), _FEWEST_TASKS, _MOST_TASKS))
+    return int(np.clip(math.ceil(images / (categories * size)), _FEWEST_TASKS, _MOST_TASKS))
 
 
 def _noise_rates(count: int, generator: np.random.Generator) -> list[float]:

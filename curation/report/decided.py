@@ -29,7 +29,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class AuditFacts:
-    """The newest audit: its number, when it was drawn (UTC), the noise promised of what it was drawn from, the result."""
+    """The newest audit: its number, when it was drawn (UTC), the noise promised of its set, and what it found."""
 
     audit_id: int
     planned_at: datetime

@@ -9,16 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from curation.report import charts
 from curation.report.facts import ReportFacts
 from curation.report.pictures import Picture
 from curation.report.thumbnails import Thumbnail
 
+_PACKAGE = "curation.report"
 _PARTS = re.compile(r"(?<=[_/-])(?=[^_/-])")
 _UNDRAWN = Thumbnail("", 0, 0, "its file could not be read")
 
@@ -29,23 +31,25 @@ def render_page(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> str:
     def thumbnail(picture: Picture) -> Thumbnail:
         return thumbnails.get(picture.sha256 or "", _UNDRAWN)
 
+    style = files(_PACKAGE).joinpath("templates/style.css").read_text(encoding="utf-8")
+    return _environment().get_template("page.html").render(facts=facts, style=style, thumbnail=thumbnail)
+
+
+@cache
+def _environment() -> Environment:
+    """The templates, compiled once; a name that is not there stops the page."""
     environment = Environment(
-        loader=PackageLoader("curation.report", "templates"),
+        loader=PackageLoader(_PACKAGE, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (percent, chance, number, moment, breakable, words)
+    filters = (percent, chance, number, moment, breakable, coded, words)
+    drawings = (charts.rate_bar, charts.calibration_chart, charts.budget_chart)
     environment.filters |= {function.__name__: function for function in filters}
-    environment.globals |= {
-        "thumbnail": thumbnail,
-        "rate_bar": charts.rate_bar,
-        "calibration_chart": charts.calibration_chart,
-        "budget_chart": charts.budget_chart,
-    }
-    style = files("curation.report").joinpath("templates/style.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(facts=facts, style=style)
+    environment.globals |= {function.__name__: function for function in drawings}
+    return environment
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -73,6 +77,14 @@ def moment(value: datetime) -> str:
 def breakable(text: str) -> Markup:
     """Text that may be broken after "_", "/" and "-", where names of categories and files have no spaces."""
     return Markup("<wbr>").join(_PARTS.split(text))
+
+
+def coded(sentence: str) -> Markup:
+    """A sentence of ours with what stands between back quotes as code."""
+    parts = sentence.split("`")
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
 
 
 def words(name: str) -> str:

@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class CategorySheet:
-    """The most suspicious and the most trusted undecided samples of one category, each kind in the order of its rank."""
+    """The most suspicious and the most trusted undecided samples of one category, each kind best examples first."""
 
     category: str
     images: int

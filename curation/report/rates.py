@@ -98,7 +98,7 @@ def _rate_of(name: str, samples: Sequence[Sample], inputs: ReportInputs) -> Nois
 
 
 def _spread(inputs: ReportInputs) -> float:
-    """How far a group may be off the model: taken to be as far as categories are, on made tasks, with the same doubt."""
+    """How far a group may be off the model: taken to be as far as categories are on made tasks, with the same doubt."""
     learned, judged = inputs.stages.get("train-noise"), inputs.stages.get("noise")
     if learned is None or judged is None:
         return 0.0

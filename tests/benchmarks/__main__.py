@@ -6,17 +6,19 @@ import argparse
 import json
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-# Name -> module with `run() -> dict`: facts of the run, and under "rows" one dict of figures a measurement. Where `run`
-# takes `largest`, the command takes --largest.
+# Name -> module with `run() -> dict`: facts of the run, and under "rows" one dict of figures a measurement. An option
+# of the command is an argument of that name of `run`. A module with `print_table` prints its figures itself.
 BENCHMARKS = {
     "duplicates": "tests.benchmarks.duplicates",
     "kills": "tests.benchmarks.kills",
     "neighbours": "tests.benchmarks.neighbours",
+    "noise": "tests.benchmarks.noise",
     "pairs": "tests.benchmarks.pairs",
 }
 
@@ -26,16 +28,21 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     parser.add_argument("--largest", type=int, metavar="N", help="sizes beyond this are left out (neighbours)")
-    arguments = parser.parse_args()
-    run = import_module(BENCHMARKS[arguments.name]).run
-    options = {} if arguments.largest is None else {"largest": arguments.largest}
-    if not options.keys() <= signature(run).parameters.keys():
-        parser.error(f"{arguments.name} has one size: it takes no --largest")
-    figures: dict[str, Any] = run(**options)
-    if arguments.json:
+    parser.add_argument("--settings", choices=["natural", "all"], help="the sets as they are, or others too (noise)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep embeddings here for the next time (noise)")
+    arguments = vars(parser.parse_args())
+    name, as_json = arguments.pop("name"), arguments.pop("json")
+    module = import_module(BENCHMARKS[name])
+    options = {option: value for option, value in arguments.items() if value is not None}
+    if unknown := options.keys() - signature(module.run).parameters.keys():
+        parser.error(f"{name} takes no {', '.join(f'--{option}' for option in sorted(unknown))}")
+    figures: dict[str, Any] = module.run(**options)
+    if as_json:
         print(json.dumps(figures, indent=2))
+    elif hasattr(module, "print_table"):
+        module.print_table(figures)
     else:
-        _print_table(arguments.name, figures)
+        _print_table(name, figures)
 
 
 def _print_table(name: str, figures: dict[str, Any]) -> None:
