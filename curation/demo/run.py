@@ -19,6 +19,7 @@ from curation.stages.scores import draw_weight_sheets, write_score_table
 from curation.store.connection import catalog
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
+from curation.store.noise import read_noise_estimates
 from curation.store.samples import read_samples
 from curation.values import Evidence, FlagName, Role, Sample
 from curation.workspace import Workspace, create_workspace
@@ -47,6 +48,7 @@ class _Judged:
     """One scored novel sample beside the truth about it."""
 
     evidence: Evidence
+    noise_probability: float
     noise: str
     suspected: bool
 
@@ -89,9 +91,11 @@ def _judge(workspace: Workspace, truth: DemoTruth) -> list[_Judged]:
     with catalog(workspace) as connection:
         samples: list[Sample] = read_samples(connection, Role.NOVEL)
         evidence, flags = read_evidence(connection), read_flags(connection)
+        estimates = read_noise_estimates(connection)
     return [
         _Judged(
             evidence[sample.sample_id],
+            estimates[sample.sample_id].noise_probability,
             noise[sample.image_id],
             bool(_SUSPICIONS & {flag.name for flag in flags.get(sample.sample_id, ())}),
         )
@@ -112,11 +116,12 @@ def _images(truth: DemoTruth) -> dict[str, int | float]:
 
 
 def _auroc(judged: list[_Judged]) -> dict[str, float]:
-    """Low cosine, or low weight, should mean wrong."""
+    """Low cosine, low weight, or a high noise probability should mean wrong."""
     wrong = [item.wrong for item in judged]
     suspicion = {
         "mean cosine to the category": [-(item.evidence.own_cosine or 0.0) for item in judged],
         "similarity network (1 - weight)": [1 - item.evidence.weight for item in judged],
+        "noise model (noise probability)": [item.noise_probability for item in judged],
     }
     return {method: float(roc_auc_score(wrong, values)) for method, values in suspicion.items()}
 
@@ -133,6 +138,7 @@ def _flagged(judged: list[_Judged]) -> dict[str, int | float]:
     suspected = sum(item.suspected for item in judged)
     hits = sum(item.suspected and item.wrong for item in judged)
     return {
+        "share predicted to be wrong": float(np.mean([item.noise_probability for item in judged])),
         "flagged": suspected,
         "of them wrong (precision)": hits / max(suspected, 1),
         "of the wrong ones flagged (recall)": hits / max(sum(item.wrong for item in judged), 1),
