@@ -20,6 +20,8 @@ VERBS = (
     "embed",
     "train-similarity",
     "score",
+    "train-noise",
+    "noise",
     "flag",
     "run",
     "scores",
