@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.noise.tasks import OUTLIER, PseudoTask, TaskShape, category_affinity, make_task, task_shape
+from curation.noise.tasks import HABITS, OUTLIER, PseudoTask, TaskShape, category_affinity, make_task, task_shape
 from tests.noise_worlds import base_world
 
 WORLD = base_world()
@@ -17,7 +17,7 @@ AFFINITY = category_affinity(WORLD.embeddings, CODES)
 
 def made(shape: TaskShape, rate: float, seed: int, candidates: list[int] | None = None) -> PseudoTask:
     chosen = list(range(10)) if candidates is None else candidates
-    return make_task(CODES, chosen, AFFINITY, shape, rate, np.random.default_rng(seed))
+    return make_task(CODES, chosen, AFFINITY, shape, rate, HABITS[seed % 3], np.random.default_rng(seed))
 
 
 @settings(max_examples=40, deadline=None)

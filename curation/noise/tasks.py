@@ -17,7 +17,6 @@ OUTLIER = -1
 _NEAR = 3  # a flip to a look-alike goes to one of this many most similar categories
 _CATEGORY_SPREAD = (0.5, 1.5)  # noise rate of a category, relative to that of its task
 _MOST_NOISE = 0.8
-_MOST_LOOKED_AT = 8
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _STEP = 1.5  # sizes are rounded to powers of it, from 4 on
 
@@ -28,6 +27,26 @@ class TaskShape:
 
     categories: int
     sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseHabit:
+    """How wrong images come about. `outliers`: range of their share among the wrong ones, [0, 1].
+
+    `ambiguity`: range of how many images a flip is chosen from, as the one that looks most like the category it is put
+    under. People confuse images, not categories: the errors of CIFAR-N depend on the image (Wei et al., ICLR 2022).
+    """
+
+    outliers: tuple[float, float]
+    ambiguity: tuple[int, int]
+
+
+# Every fold of base categories has its own, so that a model is also judged by noise that came about otherwise.
+HABITS = (
+    NoiseHabit(outliers=(0.1, 0.6), ambiguity=(1, 2)),
+    NoiseHabit(outliers=(0.3, 0.6), ambiguity=(3, 5)),
+    NoiseHabit(outliers=(0.1, 0.3), ambiguity=(6, 8)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +87,15 @@ def make_task(
     affinity: FloatArray,
     shape: TaskShape,
     noise_rate: float,
+    habit: NoiseHabit,
     generator: np.random.Generator,
 ) -> PseudoTask:
     """Make noise of about `noise_rate` in some of the base categories `candidates`; the others give the outliers.
 
     `base_codes` (B,) are the categories of all base images, `affinity` (B, K) is that of each to each base category.
     At most three quarters of the candidates become web categories, so that there are outliers. Every category draws
-    its size from `shape`, its noise rate around that of the task, and how wrong images come about is drawn for the
-    task: 10 to 60 % outliers, 30 to 90 % of the flips between look-alike categories, and how ambiguous the flipped
-    images are: each is the one of up to 8 that looks most like the category it is put under. People confuse images, not
-    categories: the errors of CIFAR-N depend on the image (Wei et al., ICLR 2022).
+    its size from `shape` and its noise rate around that of the task; 30 to 90 % of the flips are between look-alike
+    categories, the rest is drawn from the ranges of `habit`.
     """
     order = generator.permutation(np.asarray(candidates))
     used = order[: max(1, min(shape.categories, len(order) * 3 // 4))]
@@ -89,10 +107,10 @@ def make_task(
     taken: list[tuple[int, int, int]] = []
     for code, images in enumerate(unused):
         taken += [(images.pop(), code, code) for _ in range(sizes[code] - wrong_counts[code])]
-    outlier_share = 1.0 if len(used) == 1 else generator.uniform(0.1, 0.6)
+    outlier_share = 1.0 if len(used) == 1 else generator.uniform(*habit.outliers)
     near_share = generator.uniform(0.3, 0.9)
     near = _nearest(_likeness(affinity, base_codes, used))
-    looked_at = int(generator.integers(1, _MOST_LOOKED_AT + 1))
+    looked_at = int(generator.integers(habit.ambiguity[0], habit.ambiguity[1] + 1))
     for code in np.repeat(np.arange(len(used)), wrong_counts).tolist():
         origin = OUTLIER if generator.random() < outlier_share else _origin(code, near, near_share, generator)
         if origin == OUTLIER and outliers:

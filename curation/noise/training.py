@@ -20,7 +20,7 @@ from curation.noise.kinship import TaskGeometry, task_geometry, typical_geometry
 from curation.noise.logistic import Logistic, fit_logistic, sigmoid
 from curation.noise.model import NoiseModel
 from curation.noise.suggestion import other_category
-from curation.noise.tasks import PseudoTask, TaskShape, category_affinity, make_task
+from curation.noise.tasks import HABITS, PseudoTask, TaskShape, category_affinity, make_task
 from curation.noise.whitened import base_view
 from curation.progress import Progress, silent
 from curation.similarity.split import CategorisedImages, sorted_images
@@ -28,7 +28,9 @@ from curation.similarity.training import train_network
 from curation.values import FloatArray
 
 FEWEST_CATEGORIES = 6
-_FOLDS = 3  # a third of the categories stands in for novel ones; their network learns from the other two thirds
+_FOLDS = len(
+    HABITS
+)  # a third of the categories stands in for novel ones; their network learns from the other two thirds
 _NOISE_RATES = (0.03, 0.6)  # from the cleanest to the noisiest task
 _FEWEST_TASKS, _MOST_TASKS = 6, 60  # in a fold
 _FEWEST_IMAGES = 2  # a single image has no others to be compared with
@@ -58,7 +60,8 @@ def train_noise_model(
     In each of three folds a third of the base categories is kept apart. A similarity network and a whitening learn from
     the others, then tasks shaped like the novel images are made from the third and their evidence is found exactly as
     it is for novel images. One logistic regression learns from all of them; the errors of three, each of which has not
-    seen one fold, say how far it can be trusted. Raises `NoiseModelError` for fewer than six usable categories.
+    seen the categories of one fold nor the way its noise came about, say how far it can be trusted. Raises
+    `NoiseModelError` for fewer than six usable categories.
     """
     base = _usable(sorted_images(embeddings, categories))
     solved = list(_solve_folds(base, shape, config, progress))
@@ -119,7 +122,7 @@ def _solve_folds(base: CategorisedImages, shape: TaskShape, config: Config, prog
         view = base_view(known, config.noise.contrast, generator)
         rates = _noise_rates(_task_count(base, kept_apart, shape, config.noise.made_images), generator)
         for number, rate in enumerate(rates, start=1):
-            task = make_task(base.codes, kept_apart.tolist(), affinity, shape, rate, generator)
+            task = make_task(base.codes, kept_apart.tolist(), affinity, shape, rate, HABITS[fold], generator)
             if len(task.rows) < _FEWEST_IMAGES:
                 continue
             images = base.embeddings[task.rows]
