@@ -17,6 +17,7 @@ from app.verbs.audit import audit
 from app.verbs.export import export
 from app.verbs.options import JsonOption, RoleName, WorkspaceArgument
 from app.verbs.report import report
+from app.verbs.review import review
 from app.verbs.search import search
 from curation.errors import CurationError
 
@@ -216,6 +217,7 @@ app.command()(export)
 app.command()(audit)
 app.command()(search)
 app.command()(report)
+app.command()(review)
 
 
 @app.command()

@@ -201,6 +201,38 @@ class PromiseConfig(_Section):
     )
 
 
+class ReviewConfig(_Section):
+    """How people review what is suspected, in the review app."""
+
+    page_size: int = Field(60, ge=1, le=500, description="images on a page")
+    reference_strip: int = Field(8, ge=0, le=50, description="trusted images of the category shown above a page")
+    preset_noise: float = Field(
+        0.5, gt=0, le=1, description="from this noise probability on a verdict other than keep is set beforehand"
+    )
+    preset_relabel: float = Field(
+        0.5, gt=0, le=1, description="then relabel, if the suggested category is at least this probable; else drop"
+    )
+    overlap: float = Field(
+        0.05, ge=0, le=1, description="share of the images that two annotators see, to measure how far they agree"
+    )
+    gold: float = Field(
+        0.03, ge=0, le=0.5, description="share of a page that is hidden checks, whose answer is known beforehand"
+    )
+    annotators: tuple[str, ...] = Field(
+        (), description="addresses of those who may decide, where a login is configured; leads may without being here"
+    )
+    leads: tuple[str, ...] = Field(
+        (), description="annotators who may settle conflicts that they are part of, and revert what others decided"
+    )
+    lease_minutes: float = Field(
+        15.0, gt=0, description="a page that nothing is decided on for so long goes back to the others"
+    )
+    silence_minutes: float = Field(5.0, gt=0, description="a pause that is longer is no work; it ends a spell of it")
+    promise: float = Field(
+        0.02, gt=0, lt=1, description="share of wrong images in an export up to which the overview says what is left"
+    )
+
+
 class Config(_Section):
     """Everything a workspace can be told."""
 
@@ -215,6 +247,7 @@ class Config(_Section):
     quality: QualityConfig = QualityConfig()
     cleaned_set: CleanedSetConfig = CleanedSetConfig()
     promise: PromiseConfig = PromiseConfig()
+    review: ReviewConfig = ReviewConfig()
 
 
 def read_config(path: Path) -> Config:

@@ -21,10 +21,13 @@ from curation.remaining_noise import (
     calibration_from_error,
     surer_calibration,
 )
+from curation.store.audits import read_audits
+from curation.store.category_ids import category_ids
 from curation.store.connection import catalog
+from curation.store.decisions import latest_decisions
 from curation.store.evidence import read_evidence
 from curation.store.flags import count_flags, read_flags
-from curation.store.journal import category_ids, journal, latest_decisions, read_audits
+from curation.store.journal import journal
 from curation.store.noise import read_noise_estimates
 from curation.store.runs import StageState, read_stages
 from curation.store.samples import read_samples
@@ -115,18 +118,32 @@ def noise_probabilities(samples: Sequence[CleanedSample]) -> Probabilities:
 
 def noise_calibration(facts: StoredFacts, config: Config) -> Calibration:
     """How far off the noise probabilities may be: what the newest finished audit measured, or what the model states."""
-    stated = (state.summary[_STATED_ERROR] for state in facts.stages.values() if _STATED_ERROR in state.summary)
+    known = {name: item.noise_probability for name, item in facts.estimates.items()}
+    return calibration_now(known, facts.stages, facts.audits, facts.decisions, config)
+
+
+def calibration_now(
+    probabilities: Mapping[str, float],
+    stages: Mapping[str, StageState],
+    audits: Sequence[Audit],
+    decisions: Mapping[str, Decision],
+    config: Config,
+) -> Calibration:
+    """`noise_calibration` from the noise probabilities, by sample id, of all novel samples."""
+    stated = (state.summary[_STATED_ERROR] for state in stages.values() if _STATED_ERROR in state.summary)
     error = next(stated, config.promise.calibration_error)
-    model = calibration_from_error([item.noise_probability for item in facts.estimates.values()], float(error))
-    measured = (_calibration_of(audit, facts) for audit in reversed(facts.audits))
+    model = calibration_from_error(list(probabilities.values()), float(error))
+    measured = (_calibration_of(audit, probabilities, decisions) for audit in reversed(audits))
     newest = next((calibration for calibration in measured if calibration is not None), None)
     return model if newest is None else surer_calibration(model, newest)
 
 
-def _calibration_of(audit: Audit, facts: StoredFacts) -> Calibration | None:
+def _calibration_of(
+    audit: Audit, probabilities: Mapping[str, float], decisions: Mapping[str, Decision]
+) -> Calibration | None:
     """What an audit says of the noise model as it is now; `None` while it is unfinished, or of other samples."""
-    result = audit_result(audit.plan, facts.decisions)
-    known = [facts.estimates[name].noise_probability for name in audit.plan.drawn if name in facts.estimates]
+    result = audit_result(audit.plan, decisions)
+    known = [probabilities[name] for name in audit.plan.drawn if name in probabilities]
     if result.open or not result.decided or not known:
         return None
     undecided_share = audit.plan.population / (audit.plan.population + audit.plan.confirmed)

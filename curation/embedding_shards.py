@@ -102,6 +102,24 @@ def read_embeddings(shards: Shards, digests: Sequence[str]) -> FloatArray:
     return rows[[wanted[digest] for digest in digests]]
 
 
+def read_embedding(shards: Shards, digest: str) -> FloatArray:
+    """The embedding of one image, unit-norm float32, shape (1, D); reads no more of the shards than it must.
+
+    Unlike `read_embeddings` it does not check the shards' bytes. Raises `EmbeddingError` where there is none.
+    """
+    key = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
+    for path in shards.paths:
+        with safe_open(path, framework="np") as shard:
+            found = np.flatnonzero((shard.get_tensor("sha256") == key).all(axis=1))
+            if len(found):
+                row: FloatArray = shard.get_slice("embeddings")[int(found[0]) : int(found[0]) + 1].astype(np.float32)
+                row /= np.linalg.norm(row)
+                return row
+    raise EmbeddingError(
+        f"the image {digest} has no embedding in {shards.folder}.", hint="`curate embed` makes what is missing."
+    )
+
+
 def _checked(path: Path) -> dict[str, NDArray[np.generic]]:
     """The arrays of a shard whose bytes match its name; any other is renamed to `.damaged` and counts as empty."""
     data = path.read_bytes()

@@ -13,7 +13,8 @@
     │   └── StoreBusyError        another process holds the catalogue
     ├── ExportError               a cleaned set cannot be written, or fails its check
     ├── AuditError                an audit cannot be drawn or reported as asked
-    └── ReportError               a report cannot be written where asked
+    ├── ReportError               a report cannot be written where asked
+    └── ReviewError               a page of the review cannot be shown, or a verdict not be taken, as asked
 
 A bad *image* is never an exception beyond the room that decodes it: it is a row with a `reason`.
 """
@@ -83,3 +84,7 @@ class AuditError(CurationError):
 
 class ReportError(CurationError):
     """A report cannot be written where asked."""
+
+
+class ReviewError(CurationError):
+    """A page of the review cannot be shown, or a verdict cannot be taken, as asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def replace_bytes(path: Path, data: bytes) -> None:
 def replace_text(path: Path, text: str) -> None:
     """`replace_bytes` for UTF-8 text."""
     replace_bytes(path, text.encode("utf-8"))
+
+
+def file_digest(path: Path) -> str | None:
+    """SHA-256 of what is in the file, 64 hex digits; `None` where there is no file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush_folder(folder: Path) -> None:

@@ -132,7 +132,7 @@ def _refused(ascending: Probabilities, promise: float, calibration: Calibration,
             f"{said}, nor any other noise: even the most trusted samples may all be wrong ({calibration.source}).",
             hint="Review samples first, or measure the noise with `curate audit`.",
         )
-    reviews = _reviews_needed(ascending[:kept], promise, calibration, confirmed)
+    reviews = reviews_needed(ascending[:kept], promise, calibration, confirmed)
     return ExportError(
         f"{said}: the best that can be had is noise<={best:g}, with {confirmed + kept:,} of "
         f"{confirmed + len(ascending):,} samples ({calibration.source}).",
@@ -159,8 +159,11 @@ def _rounded_up(share: float) -> float:
     return float(f"{ceil(share / unit - 1e-9) * unit:.2g}")
 
 
-def _reviews_needed(ascending: Probabilities, promise: float, calibration: Calibration, confirmed: int) -> int:
-    """How many of these, most suspicious first, a perfect review must settle until the rest keeps the promise."""
+def reviews_needed(ascending: Probabilities, promise: float, calibration: Calibration, confirmed: int) -> int:
+    """How many of these, most suspicious first, a perfect review must settle until the rest keeps the promise.
+
+    `ascending`: noise probabilities, [0, 1], shape (N,); `confirmed`: samples that a person has confirmed already.
+    """
     rest = np.arange(len(ascending) + 1)
     wrong_at_most = np.concatenate([[0.0], np.cumsum(shifted(ascending, calibration.high))])
     right_of_reviewed = np.cumsum((1 - shifted(ascending, calibration.middle))[::-1])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from curation.config import Config
 from curation.flow import STAGES, is_up_to_date
 from curation.store.connection import catalog
+from curation.store.decisions import latest_decisions
 from curation.store.flags import count_flags
-from curation.store.journal import journal, latest_decisions
+from curation.store.journal import journal
 from curation.store.runs import read_stages
 from curation.store.samples import count_samples
 from curation.workspace import Workspace

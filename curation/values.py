@@ -197,7 +197,8 @@ class DecisionAction(StrEnum):
 class Decision:
     """A person's word on one sample. `category` is the reviewed category, given exactly when relabelling.
 
-    `context` records what the person saw (run, page, key pressed).
+    `context` records what the person saw (run, page, key pressed). A `second_look` settles what others left unsettled
+    (`curation.standing`).
     """
 
     sample_id: str
@@ -205,6 +206,7 @@ class Decision:
     annotator: str
     category: str | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    second_look: bool = False
 
     def __post_init__(self) -> None:
         if (self.action is DecisionAction.RELABEL) != (self.category is not None):

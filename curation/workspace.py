@@ -55,6 +55,10 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def thumbnails(self) -> Path:
+        return self.root / "thumbnails"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 

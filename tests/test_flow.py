@@ -16,9 +16,10 @@ from curation.errors import NoiseModelError
 from curation.flow import run_stages
 from curation.stages.ingest import ingest
 from curation.store.connection import catalog
+from curation.store.decisions import append_decision
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
-from curation.store.journal import append_decision, journal
+from curation.store.journal import journal
 from curation.store.noise import read_category_noise, read_noise_estimates
 from curation.store.runs import read_stages
 from curation.store.samples import read_samples

@@ -10,8 +10,9 @@ import pytest
 
 from curation.errors import SourceError
 from curation.stages.ingest import ingest
+from curation.store.category_ids import category_ids
 from curation.store.connection import catalog
-from curation.store.journal import category_ids, journal
+from curation.store.journal import journal
 from curation.store.samples import read_samples
 from curation.values import Role, Sample
 from curation.workspace import Workspace

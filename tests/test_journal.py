@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 
 from curation.audit_plan import AuditPlan, AuditStratum
 from curation.errors import StoreError
-from curation.store.journal import (
-    append_audit,
-    append_decision,
-    category_ids,
-    journal,
-    latest_decisions,
-    number_categories,
-    read_audits,
-)
+from curation.store.audits import append_audit, read_audits
+from curation.store.category_ids import category_ids, number_categories
+from curation.store.decisions import append_decision, latest_decisions
+from curation.store.journal import bring_up_to_date, journal
 from curation.values import Decision, DecisionAction
 from curation.workspace import Workspace
 
@@ -100,7 +95,8 @@ def test_decisions__survive_a_killed_writer(workspace: Workspace) -> None:
     write = """
         import os, signal, sys
         from pathlib import Path
-        from curation.store.journal import append_decision, journal
+        from curation.store.decisions import append_decision
+        from curation.store.journal import journal
         from curation.values import Decision, DecisionAction
         for number in range(5):
             with journal(Path(sys.argv[1])) as connection:
@@ -134,9 +130,7 @@ def test_decision__needs_a_name_and_a_category_only_to_relabel() -> None:
 @given(st.lists(st.sets(st.sampled_from("abcdefgh"), min_size=1), min_size=1, max_size=5))
 def test_category_ids__never_change_once_given(ingests: list[set[str]]) -> None:
     with sqlite3.connect(":memory:") as connection:
-        from curation.store.journal import _SCHEMA
-
-        connection.executescript(_SCHEMA)
+        bring_up_to_date(connection)
         before: dict[str, int] = {}
         for names in ingests:
             number_categories(connection, names)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curation.noise.model import calibration_error
 from tests.benchmarks import noise_simifeat as simifeat
-from tests.benchmarks.noise import print_table
+from tests.benchmarks.noise import best_variant, print_table
 from tests.benchmarks.noise_figures import (
     Verdict,
     best_f1,
@@ -24,9 +24,11 @@ from tests.benchmarks.noise_figures import (
 )
 from tests.benchmarks.noise_methods import METHODS, OURS, mistakenness
 from tests.benchmarks.noise_notes import notes_of
+from tests.benchmarks.noise_problem import CLASSIFIERS, cross_validated, problem_of
 from tests.benchmarks.noise_sets import OUTLIER, Images, NoiseTask, load_task
 from tests.benchmarks.noise_settings import SETTINGS, draw_noise, exchanged, natural, redrawn
 
+_OWN = ("f1_own", "suggestion_accuracy_on_flips")
 _FIVE = st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=5, max_size=5)
 
 
@@ -95,6 +97,52 @@ def test_figures_of__a_method_that_only_flags() -> None:
 def test_figures_of__a_stated_noise_rate_goes_before_the_share_flagged() -> None:
     verdict = Verdict(flagged=np.array([True, False]), noise_rate=0.1)
     assert figures_of(verdict, np.array(["a", "b"]), np.array(["a", "a"]))["predicted_noise_rate"] == 0.1
+
+
+@pytest.mark.parametrize("classifier", ["C=20", "scaled, C=0.01"])
+def test_cross_validated__an_image_is_judged_by_the_others(classifier: str) -> None:
+    assert classifier in CLASSIFIERS
+    generator = np.random.default_rng(0)
+    true = np.repeat(["a", "b", "c"], 20)
+    rows = (np.eye(3)[np.repeat(range(3), 20)] + 0.1 * generator.normal(size=(60, 3))).astype(np.float32)
+    listed = true.copy()
+    listed[0] = "b"
+    probabilities = cross_validated(NoiseTask(rows, true, rows, listed, true), classifier)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(60))
+    assert np.array(["a", "b", "c"])[probabilities.argmax(axis=1)].tolist() == true.tolist()
+
+
+def _clusters() -> NoiseTask:
+    """Three tight clusters of 30, six images of each listed under the next one."""
+    generator = np.random.default_rng(0)
+    true = np.repeat(["a", "b", "c"], 30)
+    rows = np.eye(3)[np.repeat(range(3), 30)] + 0.1 * generator.normal(size=(90, 3))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    listed = np.where(np.arange(90) % 30 < 6, np.roll(true, -30), true)
+    return NoiseTask(rows, true, rows, listed, true)
+
+
+@pytest.mark.parametrize(
+    "method", [name for name, method in METHODS.items() if "cleanlab" not in name and not method.uses_base]
+)
+def test_methods__every_variant_finds_what_is_obvious(method: str) -> None:
+    task = _clusters()
+    problem = problem_of(task, {name: cross_validated(task, name) for name in ("C=5", "scaled, C=0.01")})
+    judged = 0
+    for variant in METHODS[method].variants.values():
+        if variant.classifier is None or variant.classifier in problem.probabilities:
+            figures = figures_of(variant.judge(problem), task.listed, task.true)
+            assert figures["auroc"] is not None
+            assert figures["auroc"] > 0.95
+            assert all(figures[name] is None or figures[name] > 0.8 for name in _OWN)
+            judged += 1
+    assert judged
+
+
+def test_best_variant__by_the_figure_of_the_method() -> None:
+    variants = [{"variant": "x", "auroc": 0.9, "f1_own": 0.5}, {"variant": "y", "auroc": 0.8, "f1_own": 0.7}]
+    assert best_variant(variants, "auroc")["variant"] == "x"
+    assert best_variant(variants, "f1_own")["variant"] == "y"
 
 
 def test_mistakenness__by_hand() -> None:

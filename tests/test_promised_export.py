@@ -19,10 +19,12 @@ from curation.sources.location import file_uri
 from curation.stages.audit import draw_audit, report_audit, samples_to_audit
 from curation.stages.export import export
 from curation.stages.scores import write_score_table
+from curation.store.category_ids import number_categories
 from curation.store.connection import catalog
+from curation.store.decisions import append_decision
 from curation.store.evidence import replace_evidence
 from curation.store.flags import replace_flags
-from curation.store.journal import append_decision, journal, number_categories
+from curation.store.journal import journal
 from curation.store.noise import replace_noise
 from curation.store.runs import put_stage
 from curation.store.samples import put_samples

@@ -20,17 +20,19 @@ from curation.decoding import ImageReference
 from curation.errors import ReportError, StoreError
 from curation.flags import raise_flags
 from curation.flags.inputs import FlagInputs
-from curation.report.thumbnails import THUMBNAIL_PX, draw_thumbnails, fitted_size
+from curation.report.thumbnails import THUMBNAIL_PX, draw_thumbnails
 from curation.sources.location import file_uri
 from curation.stages.ingest import ingest
 from curation.stages.report import report
 from curation.store.connection import catalog
+from curation.store.decisions import append_decision
 from curation.store.flags import read_flags, replace_flags
-from curation.store.journal import append_decision, journal
+from curation.store.journal import journal
 from curation.store.noise import replace_noise
 from curation.store.runs import put_stage, start_run
 from curation.store.samples import read_samples
 from curation.store.snapshot import current_snapshot, publish_snapshot, snapshot
+from curation.thumbnails import fitted_size
 from curation.values import CategoryNoise, Decision, DecisionAction, FlagName, Role
 from curation.workspace import Workspace
 from tests.report_factory import estimate, flag, novel

@@ -57,14 +57,6 @@ def save_noise_model(path: Path, model: NoiseModel, *, encoder_identity: str) ->
     return str(facts["identity"])
 
 
-def noise_model_identity(path: Path) -> str | None:
-    """The identity that the file at `path` states; `None` where it is missing or no noise model."""
-    try:
-        return str(_facts(path)["identity"])
-    except (NoiseModelError, KeyError):
-        return None
-
-
 def read_noise_calibration(path: Path) -> NoiseCalibration:
     """What the model at `path` knows of its own errors; raises like `load_noise_model`, but loads no numbers."""
     try:

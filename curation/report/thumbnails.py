@@ -1,23 +1,15 @@
-"""Small pictures for a page, decoded in guarded processes: a bad image costs its own picture and nothing else."""
+"""Small pictures for a page, as data addresses: the page holds them itself."""
 
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from curation.decoding import ImageReference, decode_images
-from curation.decoding_worker import DecodedImage, DecodeSettings
-from curation.images import PixelArray, decode
+from curation.decoding import ImageReference
 from curation.progress import Progress, silent
-from curation.sources.location import UnreadableImageError, read_bytes
-from curation.values import ImageFacts
+from curation.thumbnails import SmallPicture, draw_pictures
 
 if TYPE_CHECKING:
     from curation.config import ImagesConfig
@@ -41,54 +33,17 @@ def draw_thumbnails(
     references: Iterable[ImageReference], config: ImagesConfig, progress: Progress = silent
 ) -> dict[str, Thumbnail]:
     """SHA-256 -> thumbnail of every image, each decoded once; never raises for a bad one."""
-    distinct = list({reference.sha256: reference for reference in references}.values())
-    drawn: dict[str, Thumbnail] = {}
-    decoding = decode_images(
-        distinct, input_px=THUMBNAIL_PX, crop_share=1.0, config=config, decode=decode_whole_picture
+    drawn = draw_pictures(references, THUMBNAIL_PX, _QUALITY, config, progress)
+    return {digest: _thumbnail(picture) for digest, picture in drawn.items()}
+
+
+def _thumbnail(picture: SmallPicture) -> Thumbnail:
+    if not picture.data:
+        return Thumbnail("", 0, 0, picture.reason)
+    encoded = base64.b64encode(picture.data).decode("ascii")
+    enlarged = THUMBNAIL_PX / max(picture.width_px, picture.height_px)  # of 1 but for images that are smaller than that
+    return Thumbnail(
+        f"data:image/jpeg;base64,{encoded}",
+        max(1, round(picture.width_px * enlarged)),
+        max(1, round(picture.height_px * enlarged)),
     )
-    with closing(decoding) as batches:
-        for batch in batches:
-            pixels = dict(zip(batch.rows.tolist(), batch.pixels, strict=True))
-            for row, facts in enumerate(batch.facts):
-                drawn[facts.sha256] = _thumbnail(facts, pixels.get(row))
-            progress("drawing pictures", len(drawn), len(distinct))
-    return drawn
-
-
-def decode_whole_picture(reference: ImageReference, settings: DecodeSettings) -> DecodedImage:
-    """The whole picture in the upper left corner of the square; an encoder's square would cut off its sides."""
-    try:
-        data = read_bytes(reference.uri)
-    except UnreadableImageError as error:
-        return DecodedImage(ImageFacts(sha256=reference.sha256, reason=error.reason), None)
-    decoded = decode(data, settings.max_pixels, settings.input_px)
-    if decoded.facts.sha256 != reference.sha256:
-        reason = "changed since it was ingested; ingest its source again"
-        return DecodedImage(ImageFacts(sha256=reference.sha256, size_bytes=len(data), reason=reason), None)
-    if decoded.image is None:
-        return DecodedImage(decoded.facts, None)
-    size = fitted_size(decoded.facts.width_px, decoded.facts.height_px, settings.input_px)
-    square = Image.new("RGB", (settings.input_px, settings.input_px))
-    square.paste(decoded.image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
-    return DecodedImage(decoded.facts, np.asarray(square))
-
-
-def fitted_size(width_px: int, height_px: int, side_px: int) -> tuple[int, int]:
-    """The size in a square of `side_px` with the same proportions; never larger than it was, at least one pixel."""
-    scale = min(1.0, side_px / max(width_px, height_px))
-    return _scaled(width_px, scale), _scaled(height_px, scale)
-
-
-def _scaled(length_px: int, scale: float) -> int:
-    return max(1, round(length_px * scale))
-
-
-def _thumbnail(facts: ImageFacts, pixels: PixelArray | None) -> Thumbnail:
-    if pixels is None:
-        return Thumbnail("", 0, 0, facts.reason or "it has no pixels")
-    width_px, height_px = fitted_size(facts.width_px, facts.height_px, THUMBNAIL_PX)
-    data = io.BytesIO()
-    Image.fromarray(pixels[:height_px, :width_px]).save(data, "JPEG", quality=_QUALITY, optimize=True)
-    encoded = base64.b64encode(data.getvalue()).decode("ascii")
-    enlarged = THUMBNAIL_PX / max(width_px, height_px)  # of 1 but for images that are smaller than that
-    return Thumbnail(f"data:image/jpeg;base64,{encoded}", _scaled(width_px, enlarged), _scaled(height_px, enlarged))

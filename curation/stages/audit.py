@@ -11,7 +11,9 @@ from curation.current_set import current_set, read_facts
 from curation.errors import AuditError
 from curation.files import replace_bytes
 from curation.review_list import blind_review_list
-from curation.store.journal import append_audit, journal, latest_decisions, read_audits
+from curation.store.audits import append_audit, read_audits
+from curation.store.decisions import latest_decisions
+from curation.store.journal import journal
 from curation.values import Decision
 from curation.workspace import Workspace
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from curation.config import Config
-from curation.duplicates import NearCopies, near_copies, nearest_pairs, preference
 from curation.embedding_shards import Shards, listed_digests, read_embeddings, shards_of
-from curation.flags import raise_flags
-from curation.flags.inputs import FlagInputs
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
@@ -20,9 +18,15 @@ from curation.store.samples import read_samples, unreadable_samples
 from curation.values import ImageFacts, Sample
 from curation.workspace import Workspace
 
+if TYPE_CHECKING:
+    from curation.duplicates import NearCopies
+
 
 def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     """Raise every flag anew from the noise estimates, the pictures' fingerprints and their quality."""
+    from curation.flags import raise_flags
+    from curation.flags.inputs import FlagInputs
+
     with catalog(workspace) as connection:
         samples = tuple(read_samples(connection))
         unreadable = {sample_id: reason for sample_id, _, reason in unreadable_samples(connection)}
@@ -57,6 +61,8 @@ def _near_copies(
     """Compare the images that have both an embedding and a fingerprint; others equal only their own file."""
     if shards is None:
         return {}
+    from curation.duplicates import near_copies, nearest_pairs, preference
+
     used = {sample.sha256 for sample in samples} & listed_digests(shards)
     known = [facts[digest] for digest in used if digest is not None and digest in facts]
     known = sorted((fact for fact in known if fact.fingerprint), key=lambda fact: (*preference(fact), fact.sha256))

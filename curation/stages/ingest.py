@@ -12,8 +12,9 @@ from curation.errors import SourceError
 from curation.progress import Progress, silent
 from curation.sources import SourceListing, list_source
 from curation.sources.location import UnreadableImageError, read_bytes
+from curation.store.category_ids import number_categories
 from curation.store.connection import catalog
-from curation.store.journal import journal, number_categories
+from curation.store.journal import journal
 from curation.store.samples import category_names, known_entries, known_sample_ids, put_samples, remove_samples
 from curation.store.snapshot import publish_snapshot
 from curation.values import Role, Sample, SourceEntry, sample_id_of

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from curation.config import Config
 from curation.embedding_shards import read_embeddings, shards_of
 from curation.errors import NoiseModelError
-from curation.noise.checkpoint import load_noise_model
-from curation.noise.estimation import NoiseReport, estimate_noise
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
+from curation.store.decisions import latest_decisions
 from curation.store.evidence import read_evidence
-from curation.store.journal import journal, latest_decisions
+from curation.store.journal import journal
 from curation.store.noise import replace_noise
 from curation.store.runs import embedding_encoder, read_stages
 from curation.store.samples import readable_samples
 from curation.values import Decision, Role
 from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    from curation.noise.estimation import NoiseReport
 
 
 def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
@@ -55,6 +58,9 @@ def _report(workspace: Workspace, progress: Progress) -> NoiseReport | None:
             f"{missing:,} of {len(novel):,} novel samples have not been scored.",
             hint=f"`curate run {workspace.root}` scores them first.",
         )
+    from curation.noise.checkpoint import load_noise_model
+    from curation.noise.estimation import estimate_noise
+
     sample_ids, categories, digests = (list(part) for part in zip(*novel, strict=True))
     model = load_noise_model(workspace.noise_model, encoder_identity=encoder)
     progress("judging", 0, len(novel))

@@ -12,8 +12,8 @@ from pathlib import Path
 from curation.config import Config
 from curation.decoding import ImageReference
 from curation.errors import ReportError
-from curation.files import replace_text
-from curation.noise.checkpoint import noise_model_identity, read_noise_calibration
+from curation.files import file_digest, replace_text
+from curation.noise.checkpoint import read_noise_calibration
 from curation.noise.model import NoiseCalibration
 from curation.progress import Progress, silent
 from curation.report.changes import record_of
@@ -22,9 +22,11 @@ from curation.report.inputs import ReportInputs
 from curation.report.page import render_page
 from curation.report.record import RECORD_NAME, record_before, write_record
 from curation.report.thumbnails import Thumbnail, draw_thumbnails
+from curation.store.audits import read_audits
+from curation.store.decisions import latest_decisions
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
-from curation.store.journal import journal, latest_decisions, read_audits
+from curation.store.journal import journal
 from curation.store.noise import read_category_noise, read_noise_estimates
 from curation.store.runs import StageState, read_run, read_stages
 from curation.store.samples import read_samples, unreadable_samples
@@ -103,7 +105,8 @@ def _read(workspace: Workspace, config: Config) -> ReportInputs:
 
 def _calibration(workspace: Workspace, learned: StageState | None) -> NoiseCalibration | None:
     """That of the model which made the estimates; a run may have put another in its place, or someone deleted it."""
-    if learned is None or learned.summary.get("noise model") != noise_model_identity(workspace.noise_model):
+    stated = None if learned is None else learned.summary.get("file")
+    if stated is None or stated != file_digest(workspace.noise_model):
         return None
     return read_noise_calibration(workspace.noise_model)
 

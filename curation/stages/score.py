@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from curation.config import Config
 from curation.embedding_shards import read_embeddings, shards_of
-from curation.evidence import find_evidence
 from curation.progress import Progress
-from curation.similarity.checkpoint import LoadedNetwork, load_network
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.evidence import replace_evidence
@@ -17,9 +17,14 @@ from curation.store.samples import readable_samples
 from curation.values import Evidence, Role
 from curation.workspace import Workspace
 
+if TYPE_CHECKING:
+    from curation.similarity.checkpoint import LoadedNetwork
+
 
 def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     """Compare the novel samples with each other."""
+    from curation.similarity.checkpoint import load_network
+
     with catalog(workspace) as connection:
         encoder = embedding_encoder(connection, workspace.root)
         novel = readable_samples(connection, Role.NOVEL)
@@ -46,6 +51,8 @@ def _evidence(
 ) -> list[Evidence]:
     if not samples:
         return []
+    from curation.evidence import find_evidence
+
     sample_ids, categories, digests = zip(*samples, strict=True)
     return find_evidence(
         loaded.network,

@@ -19,7 +19,8 @@ Summary = dict[str, Any]
 class Stage:
     """`fingerprint` changes exactly when `run` would have something to do; `run` returns the stage's figures.
 
-    `intact` tells from those figures whether the files that the stage made are still there.
+    `intact` tells from those figures whether the files that the stage made are still there. Only `run` imports torch
+    and the like: whether a stage is out of date is asked often, and loading them takes seconds.
     """
 
     name: str

@@ -9,9 +9,8 @@ import numpy as np
 from curation.config import Config
 from curation.embedding_shards import read_embeddings, shards_of
 from curation.errors import NoiseModelError
-from curation.noise.checkpoint import noise_model_identity, save_noise_model
+from curation.files import file_digest
 from curation.noise.tasks import TaskShape, task_shape
-from curation.noise.training import train_noise_model
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
@@ -27,6 +26,9 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     """Make tasks shaped like the novel images, learn from them, save the model, report how far it can be trusted."""
     if not config.noise.enabled:
         return {"noise model": _OFF}
+    from curation.noise.checkpoint import save_noise_model
+    from curation.noise.training import train_noise_model
+
     with catalog(workspace) as connection:
         encoder = embedding_encoder(connection, workspace.root)
         base = readable_samples(connection, Role.BASE)
@@ -40,7 +42,12 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     model = train_noise_model(embeddings, [category for _, category, _ in base], shape, config, progress=progress)
     identity = save_noise_model(workspace.noise_model, model, encoder_identity=encoder)
     calibration = asdict(model.calibration)
-    return {"noise model": identity, **{name: value for name, value in calibration.items() if name != "bins"}}
+    digest = file_digest(workspace.noise_model)
+    return {
+        "noise model": identity,
+        "file": digest,
+        **{name: value for name, value in calibration.items() if name != "bins"},
+    }
 
 
 def _shape(novel: list[tuple[str, str, str]], base: list[tuple[str, str, str]]) -> TaskShape:
@@ -71,7 +78,9 @@ def fingerprint(workspace: Workspace, config: Config) -> str:
 
 def intact(workspace: Workspace, summary: Summary) -> bool:
     """Whether the model on disk is the one that was learned."""
-    return summary["noise model"] in (_OFF, noise_model_identity(workspace.noise_model))
+    if summary["noise model"] == _OFF:
+        return True
+    return summary.get("file") is not None and file_digest(workspace.noise_model) == summary["file"]
 
 
 STAGE = Stage("train-noise", fingerprint, run, intact)

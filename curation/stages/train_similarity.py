@@ -7,9 +7,8 @@ from dataclasses import asdict
 from curation.config import Config
 from curation.embedding_shards import read_embeddings, shards_of
 from curation.errors import SimilarityError
+from curation.files import file_digest
 from curation.progress import Progress
-from curation.similarity.checkpoint import load_network, save_network
-from curation.similarity.training import train_network
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.runs import embedding_encoder
@@ -20,6 +19,9 @@ from curation.workspace import Workspace
 
 def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     """Train, save the checkpoint, and report how well it tells pairs of held-out base categories apart."""
+    from curation.similarity.checkpoint import save_network
+    from curation.similarity.training import train_network
+
     encoder, base, base_embeddings = _labelled(workspace, Role.BASE)
     if not base:
         raise SimilarityError(
@@ -40,6 +42,7 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     identity = save_network(workspace.network, trained, encoder_identity=encoder, config=config.similarity)
     return {
         "network": identity,
+        "file": file_digest(workspace.network),
         "head": config.similarity.head,
         "training categories": len(trained.training_categories),
         "held-out categories": len(trained.held_out_categories),
@@ -67,10 +70,7 @@ def fingerprint(workspace: Workspace, config: Config) -> str:
 
 def intact(workspace: Workspace, summary: Summary) -> bool:
     """Whether the checkpoint on disk is the one that was trained."""
-    try:
-        return load_network(workspace.network).metadata.network_identity == str(summary["network"])
-    except SimilarityError:  # missing or damaged: training makes it anew
-        return False
+    return summary.get("file") is not None and file_digest(workspace.network) == summary["file"]
 
 
 STAGE = Stage("train-similarity", fingerprint, run, intact)

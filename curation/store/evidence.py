@@ -18,6 +18,7 @@ _COLUMNS = {
     "own_cosine": pa.float32(),
     "nearest": pa.list_(pa.struct([("category", pa.string()), ("similarity", pa.float32())])),
 }
+_SOME = " WHERE sample_id IN (SELECT unnest(?))"
 
 
 def replace_evidence(connection: Connection, evidence: Sequence[Evidence]) -> None:
@@ -37,10 +38,11 @@ def replace_evidence(connection: Connection, evidence: Sequence[Evidence]) -> No
     insert_rows(connection, "evidence", _COLUMNS, rows)
 
 
-def read_evidence(connection: Connection) -> dict[str, Evidence]:
-    """Sample id -> evidence of every scored sample."""
-    query = f"SELECT {', '.join(_COLUMNS)} FROM evidence ORDER BY sample_id"  # noqa: S608 - constants
-    return {row[0]: _evidence(*row) for row in fetch_rows(connection, query)}
+def read_evidence(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, Evidence]:
+    """Sample id -> evidence of every scored sample, or of these."""
+    some, parameters = ("", ()) if sample_ids is None else (_SOME, (list(sample_ids),))
+    query = f"SELECT {', '.join(_COLUMNS)} FROM evidence{some} ORDER BY sample_id"  # noqa: S608 - constants
+    return {row[0]: _evidence(*row) for row in fetch_rows(connection, query, parameters)}
 
 
 def _evidence(

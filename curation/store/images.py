@@ -49,6 +49,13 @@ def read_image_facts(connection: Connection) -> dict[str, ImageFacts]:
     return {row[0]: ImageFacts(*row) for row in fetch_rows(connection, query)}
 
 
+def facts_of_image(connection: Connection, sha256: str) -> ImageFacts | None:
+    """The facts of one image; `None` where it has not been decoded."""
+    query = f"SELECT {', '.join(_COLUMNS)} FROM images WHERE sha256 = ?"  # noqa: S608 - constants
+    rows = fetch_rows(connection, query, (sha256,))
+    return ImageFacts(*rows[0]) if rows else None
+
+
 def unusable_images(connection: Connection) -> set[str]:
     """SHA-256 of the images that have a reason against them."""
     return {row[0] for row in fetch_rows(connection, "SELECT sha256 FROM images WHERE reason IS NOT NULL")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
@@ -25,6 +25,7 @@ _CATEGORIES = {
     "low": pa.float64(),
     "high": pa.float64(),
 }
+_SOME = " WHERE sample_id IN (SELECT unnest(?))"
 
 
 def replace_noise(
@@ -47,10 +48,11 @@ def replace_noise(
     )
 
 
-def read_noise_estimates(connection: Connection) -> dict[str, NoiseEstimate]:
-    """Sample id -> what the noise model says of it."""
-    query = f"SELECT {', '.join(_ESTIMATES)} FROM noise_estimates ORDER BY sample_id"  # noqa: S608 - constants
-    return {row[0]: NoiseEstimate(*row) for row in fetch_rows(connection, query)}
+def read_noise_estimates(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, NoiseEstimate]:
+    """Sample id -> what the noise model says of it; of all samples or of these."""
+    some, parameters = ("", ()) if sample_ids is None else (_SOME, (list(sample_ids),))
+    query = f"SELECT {', '.join(_ESTIMATES)} FROM noise_estimates{some} ORDER BY sample_id"  # noqa: S608 - constants
+    return {row[0]: NoiseEstimate(*row) for row in fetch_rows(connection, query, parameters)}
 
 
 def read_category_noise(connection: Connection) -> list[CategoryNoise]:

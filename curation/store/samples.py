@@ -49,6 +49,12 @@ def read_samples(connection: Connection, role: Role | None = None) -> list[Sampl
     return [_sample(row) for row in rows]
 
 
+def samples_by_id(connection: Connection, sample_ids: Sequence[str]) -> dict[str, Sample]:
+    """Sample id -> sample, of those of these that are in the catalogue."""
+    rows = fetch_rows(connection, f"{_SELECT} WHERE s.sample_id IN (SELECT unnest(?))", (list(sample_ids),))
+    return {row[0]: _sample(row) for row in rows}
+
+
 def readable_samples(connection: Connection, role: Role) -> list[tuple[str, str, str]]:
     """(sample_id, category, sha256) of the samples of one role whose image is not known to be bad, by sample id."""
     query = """
@@ -102,6 +108,13 @@ def samples_of_images(
     rows = fetch_rows(
         connection, f"{_SELECT} WHERE {where} ORDER BY s.sample_id", (list(digests), *_match(role, category))
     )
+    return [_sample(row) for row in rows]
+
+
+def samples_with_address(connection: Connection, part: str, limit: int) -> list[Sample]:
+    """The first `limit` samples, by id, whose source address holds `part`, in any case."""
+    where = "contains(lower(s.source_url), lower(?))"
+    rows = fetch_rows(connection, f"{_SELECT} WHERE {where} ORDER BY s.sample_id LIMIT ?", (part, limit))
     return [_sample(row) for row in rows]
 
 

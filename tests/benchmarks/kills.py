@@ -18,10 +18,11 @@ from curation.demo.images import make_demo_images
 from curation.flow import run_stages
 from curation.stages.ingest import ingest
 from curation.store.connection import catalog
+from curation.store.decisions import append_decision, latest_decisions
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
 from curation.store.images import read_image_facts
-from curation.store.journal import append_decision, journal, latest_decisions
+from curation.store.journal import journal
 from curation.values import Decision, DecisionAction, Role
 from curation.workspace import Workspace, create_workspace
 

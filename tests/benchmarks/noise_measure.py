@@ -17,7 +17,7 @@ import numpy as np
 
 from tests.benchmarks.noise_figures import figures_of
 from tests.benchmarks.noise_methods import METHODS
-from tests.benchmarks.noise_problem import STRENGTHS, Probabilities, cross_validated, problem_of
+from tests.benchmarks.noise_problem import CLASSIFIERS, Probabilities, cross_validated, problem_of
 from tests.benchmarks.noise_sets import load_task
 
 
@@ -43,14 +43,14 @@ def alone(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def measure_probabilities(task_file: Path, to: Path) -> dict[str, float]:
-    """Cross-validated probabilities for every C into the file `to`; C -> seconds, and the peak memory as `peak_mib`."""
+    """Cross-validated probabilities into the file `to`; classifier -> seconds, and the peak memory as `peak_mib`."""
     task = load_task(task_file)
     costs: dict[str, float] = {}
     arrays: dict[str, Any] = {}
-    for strength in STRENGTHS:
+    for classifier in CLASSIFIERS:
         started = perf_counter()
-        arrays[f"{strength:g}"] = cross_validated(task, strength)
-        costs[f"{strength:g}"] = perf_counter() - started
+        arrays[classifier] = cross_validated(task, classifier)
+        costs[classifier] = perf_counter() - started
     np.savez(to, **arrays)
     return {**costs, "peak_mib": peak_mib()}
 
@@ -59,20 +59,20 @@ def measure_method(name: str, task_file: Path, probabilities_file: Path, costs: 
     """Every variant of a method. `costs` of the probabilities are added to those of the methods that use them."""
     method, task = METHODS[name], load_task(task_file)
     probabilities: Probabilities = {}
-    if method.uses_probabilities:
-        import_module("cleanlab")
+    if any(variant.classifier for variant in method.variants.values()):
+        import_module("cleanlab")  # here, so that no variant is charged for it
         with np.load(probabilities_file) as arrays:
-            probabilities = {float(strength): arrays[strength] for strength in arrays.files}
+            probabilities = {classifier: arrays[classifier] for classifier in arrays.files}
     measured, problem, loaded = [], problem_of(task, probabilities), peak_mib()
-    for variant, judge in method.variants.items():
+    for name_of_variant, variant in method.variants.items():
         started = perf_counter()
-        verdict = judge(problem)
+        verdict = variant.judge(problem)
         seconds, peak = perf_counter() - started, peak_mib()
-        if method.uses_probabilities:
-            seconds += costs[variant.rpartition("C=")[2]]
+        if variant.classifier is not None:
+            seconds += costs[variant.classifier]
             peak = max(peak, costs["peak_mib"])
         figures = figures_of(verdict, task.listed, task.true)
-        measured.append(Measured(variant, figures, verdict.remarks or {}, seconds, peak, loaded))
+        measured.append(Measured(name_of_variant, figures, verdict.remarks or {}, seconds, peak, loaded))
     return measured
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
+from typing import Literal
 
 import numpy as np
 
@@ -24,22 +25,30 @@ from indexes.build import build_index
 from indexes.neighbors import IndexKind
 from tests.benchmarks import noise_simifeat as simifeat
 from tests.benchmarks.noise_figures import Flags, Verdict
-from tests.benchmarks.noise_problem import STRENGTHS, Codes, Matrix, Problem
+from tests.benchmarks.noise_problem import CLASSIFIERS, Codes, Matrix, Problem
 from tests.benchmarks.noise_sets import NoiseTask, Texts
 
 _NEIGHBOURS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """Every variant by its name, "" for the only one; `uses_base`: it learns from the base images too.
+class Variant:
+    """`judge` says which images are wrong, from the probabilities of `classifier` where it names one."""
 
-    The names of variants that use the cross-validated probabilities end in "C=" and the strength.
+    judge: Callable[[Problem], Verdict]
+    classifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Every variant by its name, "" for the only one; `chosen_by`: the figure by which the best of them is shown.
+
+    `uses_base`: it learns from the base images too.
     """
 
-    variants: Mapping[str, Callable[[Problem], Verdict]]
+    variants: Mapping[str, Variant]
+    chosen_by: Literal["auroc", "f1_own"] = "auroc"
     uses_base: bool = False
-    uses_probabilities: bool = False
 
 
 def _mean_cosine(problem: Problem) -> Verdict:
@@ -96,10 +105,10 @@ def _similarity_evidence(task: NoiseTask, config: Config) -> list[Evidence]:
     return find_evidence(network, ids, task.listed.tolist(), task.novel, scoring=config.scoring, weights=config.weights)
 
 
-def _quality_score(problem: Problem, *, strength: float, method: str) -> Verdict:
+def _quality_score(problem: Problem, *, classifier: str, method: str) -> Verdict:
     from cleanlab.rank import get_label_quality_scores
 
-    probabilities = problem.probabilities[strength]
+    probabilities = problem.probabilities[classifier]
     quality = get_label_quality_scores(problem.codes, probabilities, method=method)
     return Verdict(
         suspicion=1 - quality,
@@ -108,10 +117,10 @@ def _quality_score(problem: Problem, *, strength: float, method: str) -> Verdict
     )
 
 
-def _label_issues(problem: Problem, *, strength: float, filter_by: str) -> Verdict:
+def _label_issues(problem: Problem, *, classifier: str, filter_by: str) -> Verdict:
     from cleanlab.filter import find_label_issues
 
-    probabilities = problem.probabilities[strength]
+    probabilities = problem.probabilities[classifier]
     flagged: Flags = find_label_issues(problem.codes, probabilities, filter_by=filter_by, n_jobs=1)
     return Verdict(flagged=flagged, suggested=_likeliest(problem, probabilities))
 
@@ -139,8 +148,8 @@ def _simifeat_ranking(problem: Problem, *, itself: bool, weighted: bool) -> Verd
     )
 
 
-def _mistakenness(problem: Problem, *, strength: float, logits: bool) -> Verdict:
-    probabilities = problem.probabilities[strength]
+def _mistakenness(problem: Problem, *, classifier: str, logits: bool) -> Verdict:
+    probabilities = problem.probabilities[classifier]
     suspicion = mistakenness(probabilities, problem.codes, logits=logits)
     return Verdict(suspicion=suspicion, flagged=suspicion > 0.5, suggested=_likeliest(problem, probabilities))
 
@@ -183,42 +192,48 @@ _FILTERS = (
 )
 
 
-def _for_every_strength(judge: Callable[..., Verdict]) -> Method:
-    variants = {f"C={strength:g}": partial(judge, strength=strength) for strength in STRENGTHS}
-    return Method(variants, uses_probabilities=True)
+def _only(judge: Callable[[Problem], Verdict], *, uses_base: bool = False) -> Method:
+    return Method({"": Variant(judge)}, uses_base=uses_base)
+
+
+def _for_every_classifier(judge: Callable[..., Verdict], chosen_by: Literal["auroc", "f1_own"] = "auroc") -> Method:
+    return Method({name: Variant(partial(judge, classifier=name), name) for name in CLASSIFIERS}, chosen_by)
 
 
 def _simifeat(judge: Callable[..., Verdict]) -> Method:
     """The description leaves open whether an image votes on itself; the released code also weighs votes by cosine."""
     return Method(
         {
-            "others vote": partial(judge, itself=False, weighted=False),
-            "itself too": partial(judge, itself=True, weighted=False),
-            "others, weighted": partial(judge, itself=False, weighted=True),
-            "itself too, weighted": partial(judge, itself=True, weighted=True),
-        }
+            "others vote": Variant(partial(judge, itself=False, weighted=False)),
+            "itself too": Variant(partial(judge, itself=True, weighted=False)),
+            "others, weighted": Variant(partial(judge, itself=False, weighted=True)),
+            "itself too, weighted": Variant(partial(judge, itself=True, weighted=True)),
+        },
+        chosen_by="f1_own",
     )
 
 
 METHODS = {
-    "mean cosine": Method({"": _mean_cosine}),
-    "neighbour vote": Method({"": _neighbour_vote}),
-    "SimNet weight": Method({"": _simnet}, uses_base=True),
-    "cleanlab self-confidence": _for_every_strength(partial(_quality_score, method="self_confidence")),
-    "cleanlab normalized margin": _for_every_strength(partial(_quality_score, method="normalized_margin")),
-    "cleanlab default filter": _for_every_strength(partial(_label_issues, filter_by="prune_by_noise_rate")),
+    "mean cosine": _only(_mean_cosine),
+    "neighbour vote": _only(_neighbour_vote),
+    "SimNet weight": _only(_simnet, uses_base=True),
+    "cleanlab self-confidence": _for_every_classifier(partial(_quality_score, method="self_confidence")),
+    "cleanlab normalized margin": _for_every_classifier(partial(_quality_score, method="normalized_margin")),
+    "cleanlab default filter": _for_every_classifier(partial(_label_issues, filter_by="prune_by_noise_rate"), "f1_own"),
     "cleanlab best filter": Method(
         {
-            f"{name}, C={strength:g}": partial(_label_issues, filter_by=name, strength=strength)
-            for name, strength in product(_FILTERS, STRENGTHS)
+            f"{filter_by}, {name}": Variant(partial(_label_issues, filter_by=filter_by, classifier=name), name)
+            for filter_by, name in product(_FILTERS, CLASSIFIERS)
         },
-        uses_probabilities=True,
+        chosen_by="f1_own",
     ),
-    "cleanlab predicted_neq_given": _for_every_strength(partial(_label_issues, filter_by="predicted_neq_given")),
+    "cleanlab predicted_neq_given": _for_every_classifier(
+        partial(_label_issues, filter_by="predicted_neq_given"), "f1_own"
+    ),
     "SimiFeat vote": _simifeat(_simifeat_vote),
     "SimiFeat ranking": _simifeat(_simifeat_ranking),
-    "FiftyOne mistakenness": _for_every_strength(partial(_mistakenness, logits=False)),
-    "FiftyOne mistakenness, logits": _for_every_strength(partial(_mistakenness, logits=True)),
-    "ours": Method({"": _ours}, uses_base=True),
+    "FiftyOne mistakenness": _for_every_classifier(partial(_mistakenness, logits=False)),
+    "FiftyOne mistakenness, logits": _for_every_classifier(partial(_mistakenness, logits=True)),
+    "ours": _only(_ours, uses_base=True),
 }
 OURS = "ours"

@@ -1,0 +1,1 @@
+"""Custom components of the review app, their HTML, CSS and JavaScript read from the package."""

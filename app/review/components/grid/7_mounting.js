@@ -1,0 +1,98 @@
+// The component's door. It is mounted several times, told apart by `data.kind`: the desk, small and renewed at every
+// answer, and what is heavy and stays the same: pages, one enlarged image, the evidence of one sample.
+
+const SIZE_KEY = "curate-tile-size";
+const DEFAULT_TILE_PX = 132;
+
+export default function (component) {
+  const { data, parentElement } = component;
+  if (!data) return;
+  ({ desk: mountDesk, page: mountPage, zoom: mountZoom, evidence: mountEvidence })[data.kind](data, parentElement, component);
+}
+
+function mountDesk(data, parentElement, component) {
+  outbox.send = (parcel) => component.setTriggerValue("sent", parcel);
+  outbox.changed = paintSaving;
+  const fresh = root !== parentElement;
+  root = parentElement;
+  if (fresh || !find(".desk").dataset.ready) prepareDesk();
+  if (status.store !== undefined && status.store !== data.store) leaveEverything();
+  status = { ...data, order: orderWithReopened(data.order) };
+  adoptOutboxes(data.store);
+  acknowledge(data.acked[outbox.client] ?? 0);
+  forgetPages([...data.order, ...done.map((one) => one.page_id)]);
+  if (data.undone?.client === outbox.client && data.undone.seq > lastUndone) {
+    lastUndone = data.undone.seq;
+    undoneElsewhere(data.undone.samples);
+  }
+  if (fresh) {
+    shown = null;
+    paintPage();
+  }
+  chooseShown();
+  if (!shown) find(".empty").textContent = data.none_left ?? "The next page is being made ready …";
+  find(".notice").textContent = data.notice ?? "";
+  find(".notice").hidden = !data.notice;
+  askForMore();
+  paintSaving();
+}
+
+/** A page whose confirmation was just taken back comes first, also while the server has not heard of it. */
+function orderWithReopened(order) {
+  if (reopened !== null && (order.includes(reopened) || !outbox.events.length)) reopened = null;
+  return reopened === null ? order : [reopened, ...order];
+}
+
+const ASK_AGAIN_MS = 600;
+let asking = null;
+let lastUndone = 0;
+
+/** Until the page after this one is here, or there is none. */
+function askForMore() {
+  clearTimeout(asking);
+  outbox.asked = {};
+  const waiting = (status.order ?? []).filter((id) => pages.has(id) && !confirmed.has(id));
+  if (waiting.length < 2 && !status.none_left && root?.host?.isConnected)
+    asking = setTimeout(() => ask({ page: true }), ASK_AGAIN_MS);
+}
+
+function mountPage(data) {
+  receivePage(data.page);
+  if (root?.host?.isConnected) chooseShown();
+}
+
+function mountZoom(data) {
+  enlarged.clear();
+  enlarged.set(data.sample_id, data.picture);
+  const tile = shown?.tiles.find((one) => one.sample_id === data.sample_id);
+  if (overlay === "zoom" && zoomedSample === data.sample_id && tile) paintZoom(tile);
+}
+
+function mountEvidence(data) {
+  evidence = data.evidence;
+  if (overlay === "evidence" && shown?.tiles[shown.cursor].sample_id === evidence.sample_id) paintEvidence();
+}
+
+function prepareDesk() {
+  overlay = null;
+  find(".desk").dataset.ready = "yes";
+  const slider = find(".tile-size");
+  slider.value = localStorage.getItem(SIZE_KEY) ?? DEFAULT_TILE_PX;
+  const resize = () => find(".desk").style.setProperty("--tile", `${Number(slider.value)}px`);
+  slider.addEventListener("input", () => {
+    resize();
+    localStorage.setItem(SIZE_KEY, slider.value);
+  });
+  resize();
+  listenToMouse();
+}
+
+/** Another annotator sits down at this browser. */
+function leaveEverything() {
+  pages.clear();
+  confirmed.clear();
+  done.length = 0;
+  shown = null;
+}
+
+setInterval(paintSaving, 1000);

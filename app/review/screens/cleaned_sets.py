@@ -1,0 +1,131 @@
+"""The Cleaned sets screen: what would be exported, exporting it, and what changed since the export before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from app.review.access import current_person, login_is_configured, may_export
+from app.review.export_job import ExportJob, ExportOrder, finished_exports, start_export
+from app.review.session import Session
+from app.review.tables import difference_columns, kept_columns, promise_facts, set_aside_columns
+from app.review.wording import percent, plain, show_error
+from curation.current_set import CurrentSet, current_set, read_facts
+from curation.errors import CurationError, ExportError
+from curation.export.difference import export_difference
+from curation.export.formats import FORMATS
+
+_JOB = "export_job"
+
+
+def show(session: Session) -> None:
+    """The promise, its statement, the counts; then the export and the comparison."""
+    st.subheader("What would be exported now")
+    promise = _promise()
+    try:
+        found = current_set(read_facts(session.workspace), session.config, promise)
+    except ExportError as error:
+        show_error(error)
+    else:
+        _show_set(found)
+    st.divider()
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Export")
+        _show_export(session, promise)
+    with right:
+        st.subheader("What changed between two exports")
+        _show_difference(session)
+
+
+def _promise() -> float | None:
+    chosen, number = st.columns([1, 2], vertical_alignment="bottom")
+    by = chosen.radio("Choose by", ["flags", "promise"], horizontal=True, format_func={
+        "flags": "the flags of curate.toml", "promise": "a promise"}.__getitem__)  # fmt: skip
+    if by == "flags":
+        return None
+    share = number.slider("At most this share of the export is wrong", 0.1, 20.0, 2.0, step=0.1, format="%.1f %%")
+    return round(share / 100, 4)
+
+
+def _show_set(found: CurrentSet) -> None:
+    cleaned = found.cleaned_set
+    figures = st.columns(4)
+    figures[0].metric("Kept", f"{len(cleaned.kept):,}")
+    figures[1].metric("Set aside", f"{len(cleaned.set_aside):,}")
+    figures[2].metric("Confirmed by people", f"{found.confirmed:,}")
+    if found.promise is not None:
+        noise = found.promise.noise
+        figures[3].metric(
+            "Expected noise", f"{percent(noise.expected)} ({percent(noise.low)} to {percent(noise.high)})"
+        )
+        st.markdown(plain(promise_facts(found.promise)))
+    reasons, categories = st.columns(2)
+    reasons.dataframe(set_aside_columns(cleaned), hide_index=True, width="stretch")
+    categories.dataframe(kept_columns(cleaned), hide_index=True, width="stretch", height=260)
+
+
+def _show_export(session: Session, promise: float | None) -> None:
+    if _jobs():
+        _show_job()
+    running = bool(_jobs()) and _jobs()[-1].state().state == "running"
+    with st.form("export"):
+        name = st.text_input("Name", f"{session.workspace.root.name}-{datetime.now(UTC):%Y%m%d-%H%M}", max_chars=64)
+        export_format = st.selectbox("Format", sorted(FORMATS))
+        with_base = st.checkbox("With the clean base images, at weight 1")
+        said = "under the flags" if promise is None else f"under noise ≤ {percent(promise)}"
+        started = st.form_submit_button(f"Export {plain(said)}", type="primary", disabled=running)
+    if started and not running:
+        _start(session, ExportOrder(name, str(export_format), promise, with_base))
+
+
+def _start(session: Session, order: ExportOrder) -> None:
+    person = current_person(session.workspace, session.workspace.config())
+    if person is None or not may_export(person, with_login=login_is_configured(session.workspace)):
+        raise ExportError("you may not export here.", hint="A lead may; curate.toml names them in its review section.")
+    _jobs()[:] = [start_export(session.workspace, order)]
+    st.rerun()
+
+
+@st.cache_resource
+def _jobs() -> list[ExportJob]:
+    """The newest export of this server, or none: one at a time, whoever has started it."""
+    return []
+
+
+@st.fragment(run_every=1.0)
+def _show_job() -> None:
+    if not _jobs():
+        return
+    job = _jobs()[-1]
+    state = job.state()
+    name = plain(state.order.name)
+    if state.state == "running":
+        st.progress(state.done / state.total if state.total else 0.0, text=f"{name}: {plain(state.said)}")
+        if st.button("Cancel the export"):
+            job.cancel()
+            job.process.wait(timeout=30)
+            st.rerun()
+        return
+    (st.success if state.state == "done" else st.warning)(f"{name}: {plain(state.said)}")
+    if st.button("Dismiss"):
+        _jobs().clear()
+        st.rerun()
+
+
+def _show_difference(session: Session) -> None:
+    exports = finished_exports(session.workspace)
+    if len(exports) < 2:
+        st.caption("Two exports of this workspace are needed to compare.")
+        return
+    names = [path.name for path in exports]
+    before, after = st.columns(2)
+    older = before.selectbox("Before", names, index=len(names) - 2)
+    newer = after.selectbox("After", names, index=len(names) - 1)
+    try:
+        found = export_difference(session.workspace.exports / older, session.workspace.exports / newer)
+    except CurationError as error:
+        show_error(error)
+        return
+    st.dataframe(difference_columns(found), hide_index=True, width="stretch")

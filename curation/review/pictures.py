@@ -1,0 +1,72 @@
+"""Pictures of samples for the screens: by sample id alone, from a cache or decoded in guarded processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from curation.config import Config
+from curation.decoding import ImageReference
+from curation.errors import ReviewError
+from curation.files import replace_bytes
+from curation.store.gold_checks import pictures_of_checks
+from curation.store.journal import journal
+from curation.store.samples import samples_by_id
+from curation.store.snapshot import snapshot
+from curation.thumbnails import draw_pictures
+from curation.values import Sample
+from curation.workspace import Workspace
+
+LARGEST_PX = 2048  # a screen; what may be asked for without end would fill the disk
+_QUALITY = 80  # people look at these for hours; 12 kB at 256 px
+
+
+def thumbnail(workspace: Workspace, config: Config, sample_id: str, longest_px: int) -> bytes | None:
+    """The picture of one sample, or gold check, as `thumbnails` gives it."""
+    return thumbnails(workspace, config, [sample_id], longest_px)[sample_id]
+
+
+def thumbnails(
+    workspace: Workspace, config: Config, sample_ids: Sequence[str], longest_px: int
+) -> dict[str, bytes | None]:
+    """JPEGs that fit into a square of `longest_px`; `None` for what has no pixels, and what the snapshot does not know.
+
+    They stay in `thumbnails/`, which may be deleted at any time. Raises `ReviewError` for an impossible size.
+    """
+    if not 1 <= longest_px <= LARGEST_PX:
+        raise ReviewError(f"a picture has 1 to {LARGEST_PX} pixels, not {longest_px}.", hint="Ask for a smaller one.")
+    samples = _samples(workspace, sample_ids)
+    paths = {
+        sample.sha256: workspace.thumbnails / f"{sample.sha256}-{longest_px}.jpg"
+        for sample in samples.values()
+        if sample.sha256 is not None
+    }
+    drawn: dict[str | None, bytes | None] = {digest: _cached(path) for digest, path in paths.items()}
+    missing = {
+        sample.sha256: ImageReference(sample.sha256, sample.uri)
+        for sample in samples.values()
+        if sample.sha256 is not None and drawn[sample.sha256] is None
+    }
+    if missing:
+        workspace.thumbnails.mkdir(exist_ok=True)
+        for digest, picture in draw_pictures(missing.values(), longest_px, _QUALITY, config.images).items():
+            if picture.data:
+                replace_bytes(paths[digest], picture.data)
+            drawn[digest] = picture.data or None
+    return {name: drawn.get(samples[name].sha256) if name in samples else None for name in sample_ids}
+
+
+def _samples(workspace: Workspace, sample_ids: Sequence[str]) -> Mapping[str, Sample]:
+    """What was asked for -> the sample whose picture that is."""
+    with journal(workspace.journal) as to_journal:
+        shown = pictures_of_checks(to_journal, sample_ids)
+    with snapshot(workspace) as connection:
+        samples = samples_by_id(connection, [shown.get(name, name) for name in sample_ids])
+    return {name: samples[shown.get(name, name)] for name in sample_ids if shown.get(name, name) in samples}
+
+
+def _cached(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
