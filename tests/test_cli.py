@@ -29,6 +29,7 @@ VERBS = (
     "audit",
     "search",
     "report",
+    "review",
     "status",
     "demo",
 )
@@ -147,9 +148,9 @@ def test_main_job__from_folders_to_an_export(small_demo: Path, tmp_path: Path) -
         assert done.returncode == 0 and report["added"] == report["listed"] > 0
     first = curate("run", ws, "--json")
     assert first.returncode == 0, first.stderr
-    assert [stage["ran"] for stage in json.loads(first.stdout)] == [True] * 4
+    assert [stage["ran"] for stage in json.loads(first.stdout)] == [True] * 6
     again = curate("run", ws, "--json")
-    assert [stage["ran"] for stage in json.loads(again.stdout)] == [False] * 4
+    assert [stage["ran"] for stage in json.loads(again.stdout)] == [False] * 6
     state = json.loads(curate("status", ws, "--json").stdout)
     assert {stage["state"] for stage in state["stages"]} == {"up to date"}
     scores = curate("scores", ws, "--out", tmp_path / "scores.csv", "--sheets", tmp_path / "sheets")

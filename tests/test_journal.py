@@ -17,6 +17,7 @@ from curation.store.audits import append_audit, read_audits
 from curation.store.category_ids import category_ids, number_categories
 from curation.store.decisions import append_decision, latest_decisions
 from curation.store.journal import bring_up_to_date, journal
+from curation.store.journal_schema import MIGRATIONS
 from curation.values import Decision, DecisionAction
 from curation.workspace import Workspace
 
@@ -25,7 +26,7 @@ def decide(action: DecisionAction, sample_id: str = "s1", annotator: str = "firs
     return Decision(sample_id, action, annotator, **facts)  # type: ignore[arg-type]
 
 
-def test_decisions__the_newest_counts_and_undo_takes_it_back(workspace: Workspace) -> None:
+def test_decisions__the_newest_counts_and_undo_takes_it_back_alone(workspace: Workspace) -> None:
     drop = decide(DecisionAction.DROP, context={"run": "r1", "key": "E"})
     relabel = decide(DecisionAction.RELABEL, sample_id="s2", category="Wren")
     with journal(workspace.journal) as connection:
@@ -33,6 +34,10 @@ def test_decisions__the_newest_counts_and_undo_takes_it_back(workspace: Workspac
         append_decision(connection, drop)
         append_decision(connection, relabel)
         assert latest_decisions(connection) == {"s1": drop, "s2": relabel}
+        append_decision(connection, decide(DecisionAction.UNDO, annotator="second"))  # has said nothing yet
+        assert latest_decisions(connection) == {"s1": drop, "s2": relabel}
+        append_decision(connection, decide(DecisionAction.UNDO))
+        assert latest_decisions(connection) == {"s1": decide(DecisionAction.KEEP), "s2": relabel}
         append_decision(connection, decide(DecisionAction.UNDO))
         assert latest_decisions(connection) == {"s2": relabel}
 
@@ -76,13 +81,17 @@ def test_audits__are_kept_as_they_were_drawn(workspace: Workspace) -> None:
 
 
 def test_journal__one_without_audits_is_brought_up_to_date(workspace: Workspace) -> None:
-    with journal(workspace.journal) as connection:
-        append_decision(connection, decide(DecisionAction.DROP))
     with closing(sqlite3.connect(workspace.journal)) as connection:
-        connection.executescript("DROP TABLE audits; PRAGMA user_version = 1;")
+        for statement in (*MIGRATIONS[0], "PRAGMA user_version = 1"):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO decisions (sample_id, action, annotator, decided_at, context)"
+            " VALUES ('s1', 'drop', 'first', '2026-01-01T00:00:00+00:00', '{}')"
+        )
+        connection.commit()
     with journal(workspace.journal) as connection:
         assert read_audits(connection) == []
-        assert len(latest_decisions(connection)) == 1
+        assert latest_decisions(connection) == {"s1": decide(DecisionAction.DROP)}
         append_audit(connection, PLAN)
 
 

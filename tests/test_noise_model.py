@@ -19,6 +19,7 @@ from curation.noise.checkpoint import (
 from curation.noise.estimation import NoiseReport, estimate_noise
 from curation.noise.evidence_table import COLUMNS
 from curation.noise.explanation import ExplainedSample, explain
+from curation.noise.groups import similar_groups
 from curation.noise.model import NoiseModel, calibration_error, reliability
 from curation.noise.tasks import TaskShape
 from curation.noise.training import train_noise_model
@@ -93,6 +94,26 @@ def test_transfer__far_novel_images_are_not_trusted(model: NoiseModel) -> None:
     mixed = judged(model, shuffled)
     assert not mixed.transfer.trusted and "hardly differ" in mixed.transfer.sentence
     assert mixed.calibration_error > judged(model, world).calibration_error
+
+
+def test_groups__many_more_categories_than_were_made_are_judged_in_groups(model: NoiseModel) -> None:
+    world = novel_world(categories=40, size=12, noise=0.2)
+    codes = np.array([int(name.removeprefix("novel ")) for name in world.categories])
+    groups = similar_groups(world.embeddings, codes, 40, 12)
+    assert sorted(len(group.members) for group in groups) == [10] * 4
+    assert sorted(np.concatenate([group.rows for group in groups]).tolist()) == list(range(len(codes)))
+    report = judged(model, world)
+    assert roc_auc_score(world.wrong, probabilities(report)) > 0.85
+    assert report.total.noise_rate == pytest.approx(world.wrong.mean(), abs=0.2)
+    first = world.sample_ids[0]
+    told = judged(model, world, {first: Decision(first, DecisionAction.RELABEL, "ada", "novel 39")})
+    assert told.reviewed == 1 and np.isfinite(probabilities(told)).all()
+
+
+def test_groups__few_categories_are_one_group() -> None:
+    world = novel_world(categories=3)
+    (group,) = similar_groups(world.embeddings, np.zeros(len(world.true), dtype=np.int64), 1, 5)
+    assert group.members.tolist() == [0] and len(group.rows) == len(world.true)
 
 
 def test_decisions__change_the_others_and_not_their_own_sample_s_estimate(model: NoiseModel) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from curation.config import Config, ReviewConfig
-from curation.workspace import Workspace, create_workspace
+from curation.workspace import create_workspace
 from tests.review_server import HOSTILE, ReviewServer, actions_of, decisions_of, make_review_workspace
 
 SIZE = 12
@@ -108,37 +107,6 @@ def test_keyboard__two_pages(page: Page, server: ReviewServer) -> None:
     assert {decided[name].context["key"] for name in second} == {""}
 
 
-def test_range_and_undo__across_a_killed_server(page: Page, server: ReviewServer) -> None:
-    shown = begin(page, server, "restarts")
-    press(page, "x", "ArrowRight", "ArrowRight", "e")
-    all_saved(page)
-    assert actions_of(server.workspace, shown[:4]) == ["drop"] * 3 + [None]
-    server.kill()
-    press(page, "End", "n")  # decided while there is no server
-    expect(page.locator(".saving")).to_have_text("not saved yet: 1", timeout=10_000)
-    server.start()
-    expect(page.locator(".tile")).to_have_count(SIZE, timeout=30_000)
-    all_saved(page)
-    assert actions_of(server.workspace, [*shown[:3], shown[-1]]) == ["drop"] * 3 + ["unsure"]
-    assert sample_ids(page) == shown
-    press(page, "z", "z")
-    all_saved(page)
-    assert actions_of(server.workspace, [*shown[:3], shown[-1]]) == [None] * 4
-
-
-def test_reloaded_page__keeps_what_was_said_and_undoes_it(page: Page, server: ReviewServer) -> None:
-    shown = begin(page, server, "reloads")
-    press(page, "n")
-    all_saved(page)
-    page.reload()
-    expect(page.locator(".tile")).to_have_count(SIZE, timeout=20_000)  # the browser has kept the name
-    assert sample_ids(page) == shown
-    expect(tile(page, 0)).to_have_attribute("data-action", "unsure")
-    press(page, "z")
-    all_saved(page)
-    assert actions_of(server.workspace, shown[:1]) == [None]
-
-
 def test_confirmed_page__comes_back_by_undo(page: Page, server: ReviewServer) -> None:
     shown = begin(page, server, "thinks twice")
     press(page, "e", "Enter")
@@ -150,14 +118,27 @@ def test_confirmed_page__comes_back_by_undo(page: Page, server: ReviewServer) ->
     assert actions_of(server.workspace, shown) == ["drop"] + [None] * (SIZE - 1)
 
 
-def test_keys__are_left_to_fields_and_to_the_browser(page: Page, server: ReviewServer) -> None:
-    shown = begin(page, server, "types")
-    press(page, "Control+e", "Alt+q", "Meta+n", "c", "r")
-    page.get_by_test_id("stExpandSidebarButton").click()
-    page.get_by_role("spinbutton", name="Images on a page").click()
-    press(page, "e", "n", "q")
-    page.wait_for_timeout(300)
-    assert actions_of(server.workspace, shown) == [None] * SIZE
+def test_killed_server_and_reloaded_page__lose_nothing_and_undo(page: Page, server: ReviewServer) -> None:
+    shown = begin(page, server, "restarts")
+    press(page, "x", "ArrowRight", "ArrowRight", "e")
+    all_saved(page)
+    assert actions_of(server.workspace, shown[:4]) == ["drop"] * 3 + [None]
+    server.kill()
+    press(page, "End", "n")  # decided while there is no server
+    expect(page.locator(".saving")).to_have_text("not saved yet: 1", timeout=10_000)
+    server.start()
+    expect(page.locator(".tile")).to_have_count(SIZE, timeout=30_000)
+    all_saved(page)
+    decided = ["drop"] * 3 + ["unsure"]
+    assert actions_of(server.workspace, [*shown[:3], shown[-1]]) == decided
+    assert sample_ids(page) == shown
+    page.reload()  # what the browser knew is gone, but for the name
+    expect(page.locator(".tile")).to_have_count(SIZE, timeout=20_000)
+    assert sample_ids(page) == shown
+    assert [tile(page, place).get_attribute("data-action") for place in (0, 1, 2, SIZE - 1)] == decided
+    press(page, "z", "z")
+    all_saved(page)
+    assert actions_of(server.workspace, [*shown[:3], shown[-1]]) == ["drop"] * 2 + [None] * 2
 
 
 def test_mouse__does_what_keys_do(page: Page, server: ReviewServer) -> None:
@@ -177,9 +158,30 @@ def test_mouse__does_what_keys_do(page: Page, server: ReviewServer) -> None:
     assert None not in actions_of(server.workspace, shown)
 
 
-def test_two_annotators__never_see_the_same(chromium: Browser, server: ReviewServer) -> None:
-    with chromium.new_context() as one, chromium.new_context() as other:
-        first, second = one.new_page(), other.new_page()
+def test_keys__decide_nothing_behind_a_dialog_in_a_field_or_for_the_browser(page: Page, server: ReviewServer) -> None:
+    shown = begin(page, server, "looks closely")
+    small = page.locator(".tile img").first.get_attribute("src")
+    page.keyboard.down(" ")
+    expect(page.locator(".zoomed")).to_be_visible()
+    expect(page.locator(".zoomed")).not_to_have_attribute("src", str(small), timeout=20_000)
+    assert str(page.locator(".zoomed").get_attribute("src")).startswith("data:image/jpeg;base64,")
+    page.keyboard.up(" ")
+    expect(page.locator(".zoom")).to_be_hidden()
+    press(page, "?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    press(page, "e", "Escape")
+    expect(page.locator(".help")).to_be_hidden()
+    press(page, "Control+e", "Alt+q", "Meta+n", "c", "r")
+    page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_role("spinbutton", name="Images on a page").click()
+    press(page, "e", "n", "q")
+    page.wait_for_timeout(300)
+    assert actions_of(server.workspace, shown) == [None] * SIZE
+
+
+def test_two_annotators__never_see_the_same(chromium: Browser, page: Page, server: ReviewServer) -> None:
+    with chromium.new_context() as other:
+        first, second = page, other.new_page()
         shown, seen = begin(first, server, "anna"), begin(second, server, "ben")
         assert not set(shown) & set(seen)
         press(first, "Enter")
@@ -202,40 +204,22 @@ def test_text_of_crawls__is_shown_and_never_run(page: Page, server: ReviewServer
     expect(page.locator(".evidence dd").first).to_have_text(HOSTILE, timeout=30_000)
     expect(page.locator(".evidence dd", has_text="javascript:")).to_have_count(1)
     assert page.locator(".evidence a").count() == 0
-    press(page, "Escape")
-    page.goto(f"{server.address}/decisions")
-    expect(page.get_by_text("decisions, newest first")).to_be_visible(timeout=20_000)
+    press(page, "Escape", "2")  # the category of key 2 is none of this workspace
+    expect(page.get_by_role("alert").filter(has_text="Not saved")).to_be_visible(timeout=20_000)
+    for screen in ("Overview", "Decisions"):
+        page.get_by_role("link", name=screen).click()
+        expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=20_000)
     assert page.evaluate("window.hacked") is None
 
 
-def test_zoom__asks_for_a_larger_picture_while_space_is_held(page: Page, server: ReviewServer) -> None:
-    begin(page, server, "looks closely")
-    small = page.locator(".tile img").first.get_attribute("src")
-    page.keyboard.down(" ")
-    expect(page.locator(".zoomed")).to_be_visible()
-    expect(page.locator(".zoomed")).not_to_have_attribute("src", str(small), timeout=20_000)
-    assert str(page.locator(".zoomed").get_attribute("src")).startswith("data:image/jpeg;base64,")
-    page.keyboard.up(" ")
-    expect(page.locator(".zoom")).to_be_hidden()
-
-
-def test_help__opens_and_hides_the_tiles_from_keys(page: Page, server: ReviewServer) -> None:
-    shown = begin(page, server, "asks")
-    press(page, "?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
-    press(page, "e", "Escape")
-    expect(page.locator(".help")).to_be_hidden()
-    page.wait_for_timeout(200)
-    assert actions_of(server.workspace, shown) == [None] * SIZE
-
-
-@pytest.mark.parametrize("width", [400, 1280, 1920])
-def test_layout__fits_the_width(page: Page, server: ReviewServer, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
-    begin(page, server, f"sees {width}")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    for image in page.locator(".tile").all()[:3]:
-        assert image.get_attribute("aria-label")
+def test_layout__fits_every_width_and_names_every_tile(page: Page, server: ReviewServer) -> None:
+    begin(page, server, "looks")
+    for width in (400, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+    assert all(
+        re.match(r"Image \d+ of 12, ", str(one.get_attribute("aria-label"))) for one in page.locator(".tile").all()
+    )
 
 
 @pytest.mark.parametrize(

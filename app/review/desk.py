@@ -82,6 +82,8 @@ class Desk:
             self.answers += 1
             if parcel.events and may_write():
                 self._write_down(parcel)
+            elif parcel.events:
+                self.notice = "Not saved: you are not signed in any more, or may not decide here. Sign in again."
             if parcel.zoom is not None:
                 self.zoom = {
                     "sample_id": parcel.zoom,

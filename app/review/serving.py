@@ -14,7 +14,6 @@ from app.review.access import login_is_configured, secrets_file
 from curation.errors import ConfigError
 from curation.workspace import Workspace
 
-DEFAULT_PORT = 8501
 MAX_UPLOAD_MIB = 25  # a picture to search by
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.noise.evidence_table import EvidenceTable, SimilarityEvidence, evidence_table, similarity_evidence
+from curation.noise.evidence_table import EvidenceTable, similarity_evidence
 from curation.noise.explanation import ExplainedSample, explain
+from curation.noise.groups import grouped_evidence_table, similar_groups
 from curation.noise.kinship import Transfer, random_nearness, task_geometry, transfer_of
 from curation.noise.logistic import sigmoid
 from curation.noise.model import Judgement, NoiseModel, judge
@@ -18,6 +19,9 @@ from curation.noise.recalibration import Reviewed, recalibrate, reviewed_samples
 from curation.similarity.network import category_codes
 from curation.values import CategoryNoise, Decision, Evidence, FloatArray, NoiseEstimate
 
+# Novel categories judged together, over those of a made task. On 88 categories judged by a model that had learned from
+# tasks of 2, groups of 2.5 / 5 / 44 times as many: AUROC 0.866 / 0.879 / 0.865, calibration error 0.04 / 0.08 / 0.46.
+_GROUP = 3
 _Z = 1.645  # half the width of a 90 % interval, in standard deviations
 
 
@@ -55,13 +59,30 @@ def estimate_noise(
     names, listed = category_codes(categories)
     codes = np.array(listed, dtype=np.int64)
     rows = model.view.rows(embeddings)
-    similarity = similarity_evidence(evidence, categories)
-    before = _table(model, rows, codes, names, similarity, None)
+    groups = similar_groups(rows, codes, len(names), round(_GROUP * model.geometry.categories))
+    similarity = [
+        similarity_evidence([evidence[row] for row in group.rows], [categories[row] for row in group.rows])
+        for group in groups
+    ]
+
+    def table_of(possible: NDArray[np.bool_] | None) -> EvidenceTable:
+        return grouped_evidence_table(
+            groups,
+            rows,
+            codes,
+            len(names),
+            model.view.contrast,
+            similarity,
+            neighbours=model.neighbours,
+            possible=possible,
+        )
+
+    before = table_of(None)
     transferred = model.wrong.log_odds(before.columns)
     reviewed = reviewed_samples(sample_ids, codes, names, decisions)
     table, log_odds = before, transferred
     if reviewed is not None:
-        table = _table(model, rows, codes, names, similarity, reviewed.possible)
+        table = table_of(reviewed.possible)
         log_odds = recalibrate(model.wrong.log_odds(table.columns), codes, len(names), reviewed)
     judgement = judge(model, table, codes, log_odds)
     weights = [item.weight for item in evidence]
@@ -81,19 +102,6 @@ def estimate_noise(
         calibration_error=_Z * error,
         reviewed=0 if reviewed is None else len(reviewed.rows),
         moved=_moved(judgement.wrong, sigmoid(transferred), sure),
-    )
-
-
-def _table(
-    model: NoiseModel,
-    rows: FloatArray,
-    codes: Codes,
-    names: Sequence[str],
-    similarity: SimilarityEvidence,
-    possible: NDArray[np.bool_] | None,
-) -> EvidenceTable:
-    return evidence_table(
-        rows, codes, len(names), model.view.contrast, similarity, neighbours=model.neighbours, possible=possible
     )
 
 

@@ -59,19 +59,27 @@ class SimilarityEvidence:
 
 
 def similarity_evidence(evidence: Sequence[Evidence], categories: Sequence[str]) -> SimilarityEvidence:
-    """From the evidence of all images of a task, in order, and their web categories."""
+    """From the evidence of all images of a task, in order, and their web categories; others do not count.
+
+    Where none of the task's other categories is among the nearest kept, the least of these bounds it from above.
+    """
+    among = set(categories)
     own = np.array([np.nan if item.own_similarity is None else item.own_similarity for item in evidence])
     usual = float(np.nanmean(own)) if np.isfinite(own).any() else 1.0
     own = np.where(np.isnan(own), usual, own)  # a single image under its name: nothing speaks for or against it
-    other = np.array(
-        [
-            next((near.similarity for near in item.nearest if near.category != category), np.nan)
-            for item, category in zip(evidence, categories, strict=True)
-        ]
-    )
+    other = np.array([_best_other(item, category, among) for item, category in zip(evidence, categories, strict=True)])
     margin = np.where(np.isnan(other), 0.0, (other - own) / max(usual, 1e-12))
     weight = np.array([1 - item.weight for item in evidence])
     return SimilarityEvidence(weight.astype(np.float32), margin.astype(np.float32))
+
+
+def _best_other(item: Evidence, category: str, among: set[str]) -> float:
+    """The similarity of the best other category of `among`; NaN where there is no other."""
+    if among == {category}:
+        return float("nan")
+    found = (near.similarity for near in item.nearest if near.category != category and near.category in among)
+    least = item.nearest[-1].similarity if item.nearest else float("nan")
+    return next(found, least)
 
 
 def evidence_table(

@@ -19,11 +19,13 @@ _RANDOM_ROWS = 256
 @dataclass(frozen=True, slots=True)
 class TaskGeometry:
     """How the rows of a task lie: `nearness` is their mean cosine to the nearest base images shown for contrast,
-    `separation` the mean cosine within categories less that between them, `None` for one category.
+    `separation` the mean cosine within categories less that between them, `None` for one category; `categories` how
+    many there are (a mean, of several tasks).
     """
 
     nearness: float
     separation: float | None
+    categories: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Transfer:
             return (
                 f"The novel images are close enough to the base categories (transfer confidence {self.confidence:.2f})."
             )
-        if self.kinship <= self.separation:
+        if self.kinship == self.confidence:
             cause = "the novel images are of another kind than the base categories"
             remedy = "ingest base categories closer to them"
         else:
@@ -68,7 +70,7 @@ class Transfer:
 
 def task_geometry(rows: FloatArray, codes: Codes, categories: int, contrast: FloatArray) -> TaskGeometry:
     """Of N unit-norm `rows` (N, D) under web categories `codes` (N,), with `contrast` (M, D) of base categories."""
-    return TaskGeometry(_nearness(rows, contrast), _separation(rows, codes, categories))
+    return TaskGeometry(_nearness(rows, contrast), _separation(rows, codes, categories), categories)
 
 
 def random_nearness(view: BaseView) -> float:
@@ -79,7 +81,7 @@ def random_nearness(view: BaseView) -> float:
 
 
 def transfer_of(novel: TaskGeometry, made: TaskGeometry, random: float) -> Transfer:
-    """Compare the novel task with the made ones (mean nearness, least separation), and with random directions."""
+    """Compare the novel task with the made ones (as of `typical_geometry`), and with random directions."""
     reach = max(made.nearness - random, 1e-6)
     kinship = float(np.clip((novel.nearness - random) / reach, 0, 1))
     if novel.separation is None or made.separation is None:
@@ -88,10 +90,13 @@ def transfer_of(novel: TaskGeometry, made: TaskGeometry, random: float) -> Trans
 
 
 def typical_geometry(made: list[TaskGeometry]) -> TaskGeometry:
-    """Of many made tasks: mean nearness, and the separation that nine of ten reach."""
+    """Of many made tasks: mean nearness, the separation that nine of ten reach, mean number of categories."""
     separations = [item.separation for item in made if item.separation is not None]
     least = float(np.quantile(separations, 0.1)) if separations else None
-    return TaskGeometry(float(np.mean([item.nearness for item in made])), least)
+    nearness, categories = (
+        float(np.mean(values)) for values in zip(*((item.nearness, item.categories) for item in made), strict=True)
+    )
+    return TaskGeometry(nearness, least, categories)
 
 
 def _nearness(rows: FloatArray, contrast: FloatArray) -> float:

@@ -21,8 +21,8 @@ from curation.store.decisions import (
 )
 from curation.store.gold_checks import gold_ids_of_page
 from curation.store.journal import JournalConnection, begin_writing, journal
-from curation.store.leases import take_leases
-from curation.store.open_pages import close_page, is_open_page, put_open_page
+from curation.store.leases import renew_leases, take_leases
+from curation.store.open_pages import close_page, put_open_page
 from curation.values import Decision, DecisionAction
 from curation.workspace import Workspace
 
@@ -45,12 +45,8 @@ def decide(
         begin_writing(connection)
         written = _write(connection, page, annotator, chosen, now, request)
         until = now + timedelta(seconds=page.lease_seconds)
-        gold = gold_ids_of_page(connection, page.page_id, annotator)
-        held = [tile.sample_id for tile in page.tiles if tile.sample_id not in gold]
-        take_leases(connection, held, page.page_id, annotator, now, until)
-        if not is_open_page(connection, page.page_id):  # an undo has brought it back
-            text = page_text(page)
-            put_open_page(connection, page.page_id, annotator, page.mode.value, page.category, text)
+        if renew_leases(connection, page.page_id, annotator, until) == 0:
+            _open_again(connection, page, annotator, now, until)
     return written
 
 
@@ -101,6 +97,16 @@ def undo(workspace: Workspace, annotator: str, steps: int = 1, *, request: str |
         append_undo(connection, annotator, samples, now, context=context, request=request)
         append_undo(connection, annotator, gold, now, context=context, table="gold_decisions", request=request)
     return [decision for _, decision in (*samples, *gold)]
+
+
+def _open_again(
+    connection: JournalConnection, page: ReviewPage, annotator: str, now: datetime, until: datetime
+) -> None:
+    """Take what others do not have of a page that was given back, as after an undo, or whose time has ended."""
+    gold = gold_ids_of_page(connection, page.page_id, annotator)
+    held = [tile.sample_id for tile in page.tiles if tile.sample_id not in gold]
+    take_leases(connection, held, page.page_id, annotator, now, until)
+    put_open_page(connection, page.page_id, annotator, page.mode.value, page.category, page_text(page))
 
 
 def _checked(page: ReviewPage, verdicts: Iterable[Verdict]) -> list[Verdict]:

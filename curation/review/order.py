@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.store.connection import read_only
+from curation.store.connection import ReadersConnection
 from curation.store.review_order import read_order
 from curation.store.runs import read_stages
 from curation.store.schema import refuse_other_schema
@@ -49,9 +49,9 @@ class ReviewOrder:
         return slice(int(first), int(end))
 
 
-def load_order(path: Path) -> ReviewOrder:
+def load_order(path: Path, snapshot: ReadersConnection) -> ReviewOrder:
     """Read the order from the snapshot at `path`."""
-    with read_only(path) as connection:
+    with snapshot.reading() as connection:
         refuse_other_schema(connection, path)
         newest = max(read_stages(connection).values(), key=lambda state: state.finished_at, default=None)
         columns = read_order(connection, NOT_SETTLED_HERE)

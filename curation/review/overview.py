@@ -15,7 +15,6 @@ from curation.remaining_noise import Calibration, Probabilities
 from curation.review.queue import ACTIONS, NONE, ReviewQueue, review_queue
 from curation.review.values import ReviewMode
 from curation.store.audits import read_audits
-from curation.store.connection import read_only
 from curation.store.decision_history import WorkMoment, work_moments
 from curation.store.decisions import latest_decisions
 from curation.store.journal import journal
@@ -78,7 +77,7 @@ class Pace:
 def progress_by_category(workspace: Workspace, config: Config) -> list[CategoryProgress]:
     """The progress of every novel category, that with most errors left first."""
     queue = review_queue(workspace)
-    with read_only(queue.order.path) as connection:
+    with queue.snapshot.reading() as connection:
         predicted = {item.category: item for item in read_category_noise(connection)}
     with queue.lock:
         with journal(workspace.journal) as to_journal:
@@ -169,7 +168,7 @@ def _reviews_left(workspace: Workspace, config: Config, queue: ReviewQueue) -> i
 
 def _calibration(workspace: Workspace, config: Config, queue: ReviewQueue) -> Calibration:
     """How far off the noise model may be, from the snapshot of the queue and the journal."""
-    with read_only(queue.order.path) as connection:
+    with queue.snapshot.reading() as connection:
         stages = read_stages(connection)
     with journal(workspace.journal) as to_journal:
         audits = read_audits(to_journal)

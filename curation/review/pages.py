@@ -13,11 +13,9 @@ from curation.config import Config
 from curation.errors import ReviewError
 from curation.review.deciding import own_decisions
 from curation.review.gold import GoldSource, choose_donors, make_checks, trusted_samples
-from curation.review.order import ReviewOrder
 from curation.review.queue import ReviewQueue, loaded_queue, review_queue
 from curation.review.tiles import blinded, read_tiles
 from curation.review.values import ReviewMode, ReviewPage, Tile, annotator_name, page_of_text, page_text
-from curation.store.connection import read_only
 from curation.store.gold_checks import GoldCheck, put_gold_checks
 from curation.store.journal import JournalConnection, begin_writing, journal
 from curation.store.leases import leased_samples, renew_leases, take_leases
@@ -62,7 +60,7 @@ def next_page(
     with queue.lock:
         with journal(workspace.journal) as connection:
             queue.catch_up(connection)  # the long first time must not hold up those who write
-        with journal(workspace.journal) as connection:
+        with journal(workspace.journal, durable=False) as connection:
             begin_writing(connection)
             left = find_open_page(connection, annotator, mode.value, category, held=held, now=now)
             if left is not None:
@@ -75,9 +73,9 @@ def next_page(
             taken = [sample_id for sample_id in choice.window if sample_id not in choice.donors]
             take_leases(connection, taken, choice.page_id, annotator, now, until)
     try:
-        tiles, checks = _tiles(config, queue.order, choice, annotator, mode)
+        tiles, checks = _tiles(config, queue, choice, annotator, mode)
     except Exception:
-        with journal(workspace.journal) as connection:
+        with journal(workspace.journal, durable=False) as connection:
             close_page(connection, annotator, choice.page_id)
         raise
     page = ReviewPage(
@@ -90,7 +88,7 @@ def next_page(
         leased_until=until,
         lease_seconds=config.review.lease_minutes * 60,
     )
-    with journal(workspace.journal) as connection:
+    with journal(workspace.journal, durable=False) as connection:
         put_gold_checks(connection, checks, now)
         put_open_page(connection, page.page_id, annotator, mode.value, page.category, page_text(page))
     return page
@@ -98,13 +96,13 @@ def next_page(
 
 def release_page(workspace: Workspace, page: ReviewPage, annotator: str) -> None:
     """Give a page back: what was not decided on waits for others again."""
-    with journal(workspace.journal) as connection:
+    with journal(workspace.journal, durable=False) as connection:
         close_page(connection, annotator_name(annotator), page.page_id)
 
 
 def release_all_pages(workspace: Workspace, annotator: str) -> int:
     """Give back whatever this annotator held, as after a closed browser; returns how many samples that were."""
-    with journal(workspace.journal) as connection:
+    with journal(workspace.journal, durable=False) as connection:
         return close_page(connection, annotator_name(annotator))
 
 
@@ -168,10 +166,10 @@ def _choose(
 
 
 def _tiles(
-    config: Config, order: ReviewOrder, choice: _Choice, annotator: str, mode: ReviewMode
+    config: Config, queue: ReviewQueue, choice: _Choice, annotator: str, mode: ReviewMode
 ) -> tuple[tuple[Tile, ...], list[GoldCheck]]:
     """The tiles of the page, and the checks among them; a place for which there is no check stays empty."""
-    with read_only(order.path) as connection:
+    with queue.snapshot.reading() as connection:
         tiles = read_tiles(connection, choice.window, config.review)
         source = GoldSource(choice.page_id, annotator, choice.category, choice.trusted)
         checks = make_checks(connection, source, choice.donors) if choice.donors else []

@@ -15,8 +15,9 @@ from curation.review.order import BoolArray, ReviewOrder, fair_draw, load_order
 from curation.review.values import ReviewMode
 from curation.standing import decision_that_counts, votes_of
 from curation.store.audits import newest_audit
+from curation.store.connection import ReadersConnection
 from curation.store.decisions import changed_since, is_record, newest_record, standing_decisions
-from curation.store.journal import JournalConnection
+from curation.store.journal import JournalConnection, keep_open
 from curation.store.snapshot import current_snapshot
 from curation.values import Decision, DecisionAction
 from curation.workspace import Workspace
@@ -32,11 +33,13 @@ class ReviewQueue:
     """The samples of one snapshot with what people have said of each, kept up to date from the journal.
 
     `votes` (N,) counts who voted on a sample, `counts` (N,) is the decision that counts (`ACTIONS`, or `NONE`),
-    `settled` (N,) tells where a second look stands. Whoever uses it holds `lock`, and takes it before the journal's.
+    `settled` (N,) tells where a second look stands. `snapshot` is held open for what else is read of it. Whoever uses
+    the queue holds `lock`, and takes it before the journal's.
     """
 
-    def __init__(self, order: ReviewOrder) -> None:
-        self.order = order
+    def __init__(self, order: ReviewOrder, snapshot: ReadersConnection, journal_kept_open: JournalConnection) -> None:
+        self.order, self.snapshot = order, snapshot
+        self._journal_kept_open = journal_kept_open
         self.lock = threading.Lock()
         self._newest, self._written_at = 0, ""
         self._audit_id = 0
@@ -46,6 +49,10 @@ class ReviewQueue:
         self.votes = np.zeros(size, dtype=np.int16)
         self.counts = np.full(size, NONE, dtype=np.int8)
         self.settled: BoolArray = np.zeros(size, dtype=np.bool_)
+
+    def let_go(self) -> None:
+        """Close what was held and is not used; the snapshot closes when its last reader has finished."""
+        self._journal_kept_open.close()
 
     def catch_up(self, connection: JournalConnection) -> None:
         """Take in what was decided since the last time; all of it the first time, and where it is another journal."""
@@ -192,5 +199,9 @@ def loaded_queue(workspace: Workspace) -> ReviewQueue:
         version = (path, path.stat().st_mtime_ns)  # names begin again in a workspace that was rebuilt
         known = _QUEUES.get(workspace.root)
         if known is None or known[0] != version:
-            known = _QUEUES[workspace.root] = (version, ReviewQueue(load_order(path)))
+            snapshot = ReadersConnection(path)
+            queue = ReviewQueue(load_order(path, snapshot), snapshot, keep_open(workspace.journal))
+            if known is not None:
+                known[1].let_go()
+            known = _QUEUES[workspace.root] = (version, queue)
     return known[1]

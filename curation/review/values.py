@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from curation.errors import ReviewError
 from curation.values import DecisionAction, FlagName
@@ -68,7 +69,7 @@ class Verdict:
 
 def page_text(page: ReviewPage) -> str:
     """The page as JSON, for `page_of_text`."""
-    return json.dumps(asdict(page) | {"leased_until": page.leased_until.isoformat()})
+    return json.dumps(page, default=_plain)
 
 
 def page_of_text(text: str) -> ReviewPage:
@@ -94,6 +95,12 @@ def page_of_text(text: str) -> ReviewPage:
             "leased_until": datetime.fromisoformat(stored["leased_until"]),
         }
     )
+
+
+def _plain(value: ReviewPage | Tile | datetime) -> dict[str, Any] | str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def annotator_name(name: str) -> str:

@@ -46,14 +46,34 @@ def catalog(workspace: Workspace, *, timeout_s: float = BUSY_TIMEOUT_S) -> Itera
 @contextmanager
 def read_only(path: Path) -> Iterator[Connection]:
     """A connection that cannot write, for immutable snapshots."""
-    try:
-        connection = duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        raise StoreError(f"{path} cannot be opened: {error}.", hint="`curate run` publishes a new snapshot.") from error
+    connection = _open_snapshot(path)
     try:
         yield connection
     finally:
         connection.close()
+
+
+class ReadersConnection:
+    """A snapshot held open for many readers, in any thread: opening it for each would cost more than most queries."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = _open_snapshot(path)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection of one reader, who may take its time."""
+        cursor = self._connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+
+def _open_snapshot(path: Path) -> Connection:
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise StoreError(f"{path} cannot be opened: {error}.", hint="`curate run` publishes a new snapshot.") from error
 
 
 def _connect(path: Path, timeout_s: float) -> Connection:

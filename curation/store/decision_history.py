@@ -96,11 +96,11 @@ def read_annotators(connection: JournalConnection) -> list[str]:
 def work_moments(connection: JournalConnection) -> list[WorkMoment]:
     """When everyone decided, by annotator and time."""
     query = """
-        WITH firsts AS (
-            SELECT min(decision_id) AS decision_id FROM decisions WHERE action <> 'undo' GROUP BY annotator, sample_id
-        )
-        SELECT d.annotator, d.decided_at, count(f.decision_id) FROM decisions d LEFT JOIN firsts f USING (decision_id)
-        GROUP BY d.annotator, d.decided_at ORDER BY d.annotator, d.decided_at
+        SELECT annotator, decided_at, sum(action <> 'undo' AND place = 1) FROM (
+            SELECT annotator, decided_at, action,
+                row_number() OVER (PARTITION BY annotator, sample_id, action = 'undo' ORDER BY decision_id) AS place
+            FROM decisions
+        ) GROUP BY annotator, decided_at ORDER BY annotator, decided_at
     """
     return [WorkMoment(name, datetime.fromisoformat(at), new) for name, at, new in connection.execute(query)]
 

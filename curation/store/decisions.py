@@ -195,4 +195,11 @@ def _append(
 def _decision(
     sample_id: str, action: str, annotator: str, category: str | None, second_look: int, context: str
 ) -> Decision:
-    return Decision(sample_id, DecisionAction(action), annotator, category, json.loads(context), bool(second_look))
+    return Decision(
+        sample_id,
+        DecisionAction(action),
+        annotator,
+        category,
+        {} if context == "{}" else json.loads(context),
+        bool(second_look),
+    )

@@ -21,12 +21,16 @@ _BUSY_TIMEOUT_MS = 30_000  # one append takes milliseconds; a writer that waits 
 
 
 @contextmanager
-def journal(path: Path) -> Iterator[JournalConnection]:
-    """One transaction on the journal, committed at the end of the block, rolled back when it raises."""
+def journal(path: Path, *, durable: bool = True) -> Iterator[JournalConnection]:
+    """One transaction on the journal, committed at the end of the block, rolled back when it raises.
+
+    One that is not `durable` is not lost with its process, but may be with the power: good enough for leases, and it
+    does not wait for the disk. What is written later and durably makes it so too.
+    """
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_MS / 1000)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             if _version(connection) != len(MIGRATIONS):
                 bring_up_to_date(connection)
             with connection:
@@ -36,6 +40,14 @@ def journal(path: Path) -> Iterator[JournalConnection]:
             f"{path} cannot be used: {error}.",
             hint="It holds what people decided: restore it from a backup rather than deleting it.",
         ) from error
+
+
+def keep_open(path: Path) -> JournalConnection:
+    """A connection to hold and not to use: when the last one closes, SQLite folds its log into the file, which takes
+    longer than to append to it."""
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    return connection
 
 
 def begin_writing(connection: JournalConnection) -> None:

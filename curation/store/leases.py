@@ -37,11 +37,11 @@ def take_leases(
     )
 
 
-def renew_leases(connection: JournalConnection, page_id: str, annotator: str, until: datetime) -> None:
-    """Hold what is still on this page until then."""
-    connection.execute(
+def renew_leases(connection: JournalConnection, page_id: str, annotator: str, until: datetime) -> int:
+    """Hold what is still on this page until then; returns how many samples that is."""
+    return connection.execute(
         "UPDATE leases SET ends_at = ? WHERE page_id = ? AND annotator = ?", (until.timestamp(), page_id, annotator)
-    )
+    ).rowcount
 
 
 def end_leases(connection: JournalConnection, annotator: str, page_id: str | None = None) -> int:

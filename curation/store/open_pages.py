@@ -24,12 +24,6 @@ def put_open_page(
     )
 
 
-def is_open_page(connection: JournalConnection, page_id: str) -> bool:
-    """Whether the page is kept."""
-    query = "SELECT EXISTS (SELECT 1 FROM open_pages WHERE page_id = ?)"
-    return bool(connection.execute(query, (page_id,)).fetchone()[0])
-
-
 def find_open_page(
     connection: JournalConnection,
     annotator: str,

@@ -16,7 +16,7 @@ from curation.errors import CurationError, ExportError
 from curation.export.difference import export_difference
 from curation.export.formats import FORMATS
 
-_JOB = "export_job"
+_WATCHED = "export_is_watched"
 
 
 def show(session: Session) -> None:
@@ -57,9 +57,8 @@ def _show_set(found: CurrentSet) -> None:
     figures[2].metric("Confirmed by people", f"{found.confirmed:,}")
     if found.promise is not None:
         noise = found.promise.noise
-        figures[3].metric(
-            "Expected noise", f"{percent(noise.expected)} ({percent(noise.low)} to {percent(noise.high)})"
-        )
+        figures[3].metric("Expected noise", percent(noise.expected))
+        st.caption(f"Expected noise: {percent(noise.low)} to {percent(noise.high)} (90 % interval).")
         st.markdown(plain(promise_facts(found.promise)))
     reasons, categories = st.columns(2)
     reasons.dataframe(set_aside_columns(cleaned), hide_index=True, width="stretch")
@@ -68,8 +67,8 @@ def _show_set(found: CurrentSet) -> None:
 
 def _show_export(session: Session, promise: float | None) -> None:
     if _jobs():
-        _show_job()
-    running = bool(_jobs()) and _jobs()[-1].state().state == "running"
+        _show_job(session)
+    running = _is_running()
     with st.form("export"):
         name = st.text_input("Name", f"{session.workspace.root.name}-{datetime.now(UTC):%Y%m%d-%H%M}", max_chars=64)
         export_format = st.selectbox("Format", sorted(FORMATS))
@@ -81,11 +80,20 @@ def _show_export(session: Session, promise: float | None) -> None:
 
 
 def _start(session: Session, order: ExportOrder) -> None:
+    _refuse_who_may_not(session)
+    if not _is_running():  # somebody else may have been faster
+        _jobs()[:] = [start_export(session.workspace, order)]
+    st.rerun()
+
+
+def _is_running() -> bool:
+    return bool(_jobs()) and _jobs()[-1].state().state == "running"
+
+
+def _refuse_who_may_not(session: Session) -> None:
     person = current_person(session.workspace, session.workspace.config())
     if person is None or not may_export(person, with_login=login_is_configured(session.workspace)):
         raise ExportError("you may not export here.", hint="A lead may; curate.toml names them in its review section.")
-    _jobs()[:] = [start_export(session.workspace, order)]
-    st.rerun()
 
 
 @st.cache_resource
@@ -95,19 +103,23 @@ def _jobs() -> list[ExportJob]:
 
 
 @st.fragment(run_every=1.0)
-def _show_job() -> None:
+def _show_job(session: Session) -> None:
     if not _jobs():
         return
     job = _jobs()[-1]
     state = job.state()
     name = plain(state.order.name)
     if state.state == "running":
+        st.session_state[_WATCHED] = True
         st.progress(state.done / state.total if state.total else 0.0, text=f"{name}: {plain(state.said)}")
         if st.button("Cancel the export"):
+            _refuse_who_may_not(session)
             job.cancel()
             job.process.wait(timeout=30)
             st.rerun()
         return
+    if st.session_state.pop(_WATCHED, False):
+        st.rerun()  # the whole screen: there is one export more to compare, and the next may be started
     (st.success if state.state == "done" else st.warning)(f"{name}: {plain(state.said)}")
     if st.button("Dismiss"):
         _jobs().clear()

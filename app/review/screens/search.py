@@ -26,7 +26,7 @@ _BY_IMAGE, _BY_TEXT, _BY_SITE = "Picture", "Words", "Source site"
 def show(session: Session) -> None:
     """What to look for, then the answers."""
     st.subheader("Search")
-    by = st.segmented_control("Search by", [_BY_IMAGE, _BY_TEXT, _BY_SITE], default=_BY_IMAGE)
+    by = st.radio("Search by", [_BY_IMAGE, _BY_TEXT, _BY_SITE], horizontal=True)
     if by == _BY_SITE:
         _show_site(session)
         return

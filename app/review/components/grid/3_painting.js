@@ -34,6 +34,7 @@ function paintPage() {
   find("#question .before").textContent = before;
   find("#question .name").textContent = shownName(name);
   find("#question .after").textContent = after;
+  find(".run").textContent = shown ? `run ${shown.run_id}` : "";
   if (!shown) {
     find(".empty").textContent = status.none_left ?? "The next page is being made ready …";
     find(".counts").textContent = "";
