@@ -156,7 +156,7 @@ def test_undo__brings_a_confirmed_page_back(workspace: Workspace, page: ReviewPa
     assert again is not None and again.page_id == page.page_id and again.tiles[3].preset is DROP
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     acts=st.lists(
         st.tuples(
@@ -332,7 +332,7 @@ def test_history__filters_pages_and_reverts(workspace: Workspace, page: ReviewPa
     assert found(sample_id="wren-00000") == 2 and annotators(workspace) == ["ada", "ben"]
     with pytest.raises(ReviewError, match="ben may not revert what ada decided"):
         revert(workspace, PLAIN, "ben", [first.decision_id])
-    led = Config(review=ReviewConfig(leads=("lea",)))
+    led = Config(review=ReviewConfig(leads=("Lea",)))
     assert counting(workspace)["wren-00000"] == "unsure"
     assert revert(workspace, led, "lea", [first.decision_id]) == [first.decision]
     assert revert(workspace, led, "lea", [first.decision_id]) == []

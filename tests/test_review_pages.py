@@ -17,6 +17,7 @@ from curation.config import CleanedSetConfig, Config, ReviewConfig
 from curation.errors import ReviewError, StoreError
 from curation.review.deciding import confirm_page
 from curation.review.order import fair_draw
+from curation.review.page_again import page_again
 from curation.review.pages import newest_run, next_page, release_all_pages, release_page
 from curation.review.presets import likely_categories, preset_verdict
 from curation.review.values import ReviewMode, ReviewPage, Verdict, page_of_text, page_text
@@ -217,6 +218,21 @@ def test_second_look__of_conflicts_and_doubts_by_a_third_or_a_lead(workspace: Wo
     assert next_page(workspace, both, "dora", mode=ReviewMode.SECOND_LOOK) is None  # settled: nobody can tell
 
 
+def test_second_look__is_not_believed_of_what_needs_none(workspace: Workspace) -> None:
+    publish(workspace, {"wren": [0.9, 0.8]})
+    page = next_page(workspace, PLAIN, "ada")
+    assert page is not None
+    say(workspace, page, "ada", KEEP, "wren-00000")
+    say(workspace, page, "ada", UNSURE, "wren-00001")
+
+    def again(who: str) -> ReviewPage | None:
+        mode = ReviewMode.SECOND_LOOK
+        return page_again(workspace, PLAIN, who, "p", mode=mode, run_id=RUN, sample_ids=["wren-00000", "wren-00001"])
+
+    assert ids(again("ben")) == ["wren-00001"]
+    assert again("ada") is None
+
+
 def test_audit__blind_in_random_order_and_not_reviewed_elsewhere(workspace: Workspace) -> None:
     novel = publish(workspace, {"wren": [place / 40 for place in range(40)], "robin": [0.9] * 3})
     drawn = {one.sample_id: 0.1 for one in novel if one.category == "wren"}
@@ -235,7 +251,7 @@ def test_audit__blind_in_random_order_and_not_reviewed_elsewhere(workspace: Work
     assert next_page(workspace, PLAIN, "ada", mode=ReviewMode.AUDIT) is None
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["ada", "ben", "cleo"]), st.integers(1, 5), st.sampled_from(["take", "ok", "back"])),

@@ -162,18 +162,19 @@ def _neighbours(
     )
 
 
-_INDEX: dict[Path, tuple[Path, EmbeddingIndex]] = {}
+_INDEX: dict[Path, tuple[tuple[Path, int], EmbeddingIndex]] = {}
 _LOADING = threading.Lock()
 
 
 def _index(workspace: Workspace, path: Path, connection: Connection, identity: str) -> EmbeddingIndex:
     """The index of the images of this snapshot, loaded once in this process."""
     with _LOADING:
+        version = (path, path.stat().st_mtime_ns)  # names begin again in a workspace that was rebuilt
         known = _INDEX.get(workspace.root)
-        if known is None or known[0] != path:
+        if known is None or known[0] != version:
             shards = shards_of(workspace.embeddings, identity)
             folder = workspace.indexes / shards.folder.name
             device = workspace.config().embedding.device
             index = current_index(folder, shards, identity, image_digests(connection), device=device)
-            known = _INDEX[workspace.root] = (path, index)
+            known = _INDEX[workspace.root] = (version, index)
     return known[1]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from curation.config import Config
 from curation.errors import ReviewError
-from curation.review.values import annotator_name
+from curation.review.values import annotator_name, is_lead
 from curation.store.decision_history import (
     DecisionFilter,
     DecisionRecord,
@@ -85,7 +85,7 @@ def revert(workspace: Workspace, config: Config, annotator: str, decision_ids: S
         begin_writing(connection)
         standing = standing_by_number(connection, decision_ids)
         others = sorted({decision.annotator for _, decision in standing} - {annotator})
-        if others and annotator not in config.review.leads:
+        if others and not is_lead(annotator, config.review):
             raise ReviewError(
                 f"{annotator} may not revert what {' and '.join(others)} decided.",
                 hint="A lead may: `leads` in the section [review] of curate.toml names them.",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from curation.config import Config
+from curation.review.queue import waiting_samples
 from curation.review.tiles import blinded, read_tiles
 from curation.review.values import ReviewMode, ReviewPage, Tile, annotator_name
 from curation.store.gold_checks import gold_ids_of_page, read_gold_check
@@ -30,9 +31,13 @@ def page_again(
     """The page of this annotator with these tiles; `None` where nothing of it is known.
 
     Nothing is believed that cannot be looked up: of `sample_ids` those stay that are novel samples of the newest
-    snapshot, all of one category, or gold checks that this annotator was shown on this page. It has no references.
+    snapshot, all of one category, or gold checks that this annotator was shown on this page. A second look is believed
+    only of samples that wait for one by this annotator, as it outweighs what others said. It has no references.
     """
     annotator = annotator_name(annotator)
+    if mode is ReviewMode.SECOND_LOOK:
+        waiting = set(waiting_samples(workspace, config, annotator, mode))
+        sample_ids = [name for name in sample_ids if name in waiting]
     with journal(workspace.journal) as connection:
         gold = gold_ids_of_page(connection, page_id, annotator) & set(sample_ids)
         checks = {gold_id: read_gold_check(connection, gold_id) for gold_id in sorted(gold)}

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from curation.config import Config
 from curation.errors import ReviewError
 from curation.review.order import BoolArray, ReviewOrder, fair_draw, load_order
-from curation.review.values import ReviewMode
+from curation.review.values import ReviewMode, is_lead
 from curation.standing import decision_that_counts, votes_of
 from curation.store.audits import newest_audit
 from curation.store.connection import ReadersConnection
 from curation.store.decisions import changed_since, is_record, newest_record, standing_decisions
-from curation.store.journal import JournalConnection, keep_open
+from curation.store.journal import JournalConnection, journal, keep_open
 from curation.store.snapshot import current_snapshot
 from curation.values import Decision, DecisionAction
 from curation.workspace import Workspace
@@ -50,9 +50,14 @@ class ReviewQueue:
         self.counts = np.full(size, NONE, dtype=np.int8)
         self.settled: BoolArray = np.zeros(size, dtype=np.bool_)
 
-    def let_go(self) -> None:
-        """Close what was held and is not used; the snapshot closes when its last reader has finished."""
+    def let_go(self, *, everything: bool) -> None:
+        """Close what was held; the snapshot closes by itself when its last reader has finished, or now (`everything`).
+
+        Now, where another file has its name: DuckDB gives whoever opens a path what this process has open there.
+        """
         self._journal_kept_open.close()
+        if everything:
+            self.snapshot.close()
 
     def catch_up(self, connection: JournalConnection) -> None:
         """Take in what was decided since the last time; all of it the first time, and where it is another journal."""
@@ -74,7 +79,7 @@ class ReviewQueue:
         """Which samples wait for this annotator, (N,)."""
         seen = self._voted.get(annotator)
         waiting = self.waiting_for_anyone(config, mode)
-        if seen is not None and not (mode is ReviewMode.SECOND_LOOK and annotator in config.review.leads):
+        if seen is not None and not (mode is ReviewMode.SECOND_LOOK and is_lead(annotator, config.review)):
             waiting &= ~seen
         return waiting
 
@@ -192,6 +197,16 @@ def review_queue(workspace: Workspace) -> ReviewQueue:
     return queue
 
 
+def waiting_samples(workspace: Workspace, config: Config, annotator: str, mode: ReviewMode) -> list[str]:
+    """The samples that wait for this annotator just now, leased or not, in the order of review."""
+    queue = review_queue(workspace)
+    with queue.lock:
+        with journal(workspace.journal) as connection:
+            queue.catch_up(connection)
+        rows = np.flatnonzero(queue.waiting(annotator, config, mode))
+    return [queue.order.sample_ids[row] for row in rows]
+
+
 def loaded_queue(workspace: Workspace) -> ReviewQueue:
     """The queue of the newest snapshot, empty or not, read once in this process."""
     path = current_snapshot(workspace)
@@ -199,9 +214,9 @@ def loaded_queue(workspace: Workspace) -> ReviewQueue:
         version = (path, path.stat().st_mtime_ns)  # names begin again in a workspace that was rebuilt
         known = _QUEUES.get(workspace.root)
         if known is None or known[0] != version:
+            if known is not None:
+                known[1].let_go(everything=known[0][0] == path)
             snapshot = ReadersConnection(path)
             queue = ReviewQueue(load_order(path, snapshot), snapshot, keep_open(workspace.journal))
-            if known is not None:
-                known[1].let_go()
             known = _QUEUES[workspace.root] = (version, queue)
     return known[1]

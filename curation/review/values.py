@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from curation.config import ReviewConfig
 from curation.errors import ReviewError
 from curation.values import DecisionAction, FlagName
 
@@ -108,3 +109,8 @@ def annotator_name(name: str) -> str:
     if not name.strip():
         raise ReviewError("a name is needed: every decision is kept with who made it.", hint="Enter your name.")
     return name.strip()
+
+
+def is_lead(name: str, review: ReviewConfig) -> bool:
+    """Whether the configuration names this annotator among the leads; logins come in any case."""
+    return name.casefold() in {lead.casefold() for lead in review.leads}

@@ -59,6 +59,10 @@ class ReadersConnection:
     def __init__(self, path: Path) -> None:
         self._connection = _open_snapshot(path)
 
+    def close(self) -> None:
+        """Close it for those who come; who is reading finishes."""
+        self._connection.close()
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection of one reader, who may take its time."""
