@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -176,9 +179,33 @@ def _draw_all(pictures: Sequence[_Picture], workers: int | None) -> None:
             _draw(picture)
         return
     # Spawned, not forked: the caller may hold threads (torch, DuckDB).
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        for _ in pool.map(_draw, pictures, chunksize=16):
-            pass
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=spawn, initializer=signal.signal, initargs=ignore) as pool:
+        try:
+            with _interrupts_wait():
+                drawn = pool.map(_draw, pictures, chunksize=16)  # starts the processes
+            for _ in drawn:
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or the pool would draw everything that is left before it ends
+            raise
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back inside the block: a process that is only half started would end with a traceback of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts go to the main thread
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _draw(picture: _Picture) -> None:
