@@ -97,16 +97,16 @@ def test_transfer__far_novel_images_are_not_trusted(model: NoiseModel) -> None:
 
 
 def test_groups__many_more_categories_than_were_made_are_judged_in_groups(model: NoiseModel) -> None:
-    world = novel_world(categories=40, size=12, noise=0.2)
+    world = novel_world(categories=50, size=12, noise=0.15)
     codes = np.array([int(name.removeprefix("novel ")) for name in world.categories])
-    groups = similar_groups(world.embeddings, codes, 40, 12)
-    assert sorted(len(group.members) for group in groups) == [10] * 4
+    groups = similar_groups(world.embeddings, codes, 50, 12)
+    assert sorted(len(group.members) for group in groups) == [10] * 5
     assert sorted(np.concatenate([group.rows for group in groups]).tolist()) == list(range(len(codes)))
     report = judged(model, world)
     assert roc_auc_score(world.wrong, probabilities(report)) > 0.85
     assert report.total.noise_rate == pytest.approx(world.wrong.mean(), abs=0.2)
     first = world.sample_ids[0]
-    told = judged(model, world, {first: Decision(first, DecisionAction.RELABEL, "ada", "novel 39")})
+    told = judged(model, world, {first: Decision(first, DecisionAction.RELABEL, "ada", "novel 49")})
     assert told.reviewed == 1 and np.isfinite(probabilities(told)).all()
 
 

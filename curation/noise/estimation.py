@@ -19,8 +19,10 @@ from curation.noise.recalibration import Reviewed, recalibrate, reviewed_samples
 from curation.similarity.network import category_codes
 from curation.values import CategoryNoise, Decision, Evidence, FloatArray, NoiseEstimate
 
-# Novel categories judged together, over those of a made task. On 88 categories judged by a model that had learned from
-# tasks of 2, groups of 3 / 12 / 44 times as many: AUROC 0.887 / 0.909 / 0.865, calibration error 0.06 / 0.20 / 0.46.
+# More novel categories than this many times those of a made task are judged in groups of `_GROUP` times as many. On 88
+# categories judged by a model of tasks of 2 (one of two draws each), groups of 3 / 6 / 12 / 44 times: AUROC 0.864 /
+# 0.889 / 0.909 / 0.860, calibration error 0.04 / 0.11 / 0.20 / 0.45; but 64 by tasks of 6 lose 0.02 AUROC by grouping.
+_MOST_TOGETHER = 12
 _GROUP = 6
 _Z = 1.645  # half the width of a 90 % interval, in standard deviations
 
@@ -59,7 +61,7 @@ def estimate_noise(
     names, listed = category_codes(categories)
     codes = np.array(listed, dtype=np.int64)
     rows = model.view.rows(embeddings)
-    groups = similar_groups(rows, codes, len(names), round(_GROUP * model.geometry.categories))
+    groups = similar_groups(rows, codes, len(names), _largest_group(model, len(names)))
     similarity = [
         similarity_evidence([evidence[row] for row in group.rows], [categories[row] for row in group.rows])
         for group in groups
@@ -103,6 +105,12 @@ def estimate_noise(
         reviewed=0 if reviewed is None else len(reviewed.rows),
         moved=_moved(judgement.wrong, sigmoid(transferred), sure),
     )
+
+
+def _largest_group(model: NoiseModel, categories: int) -> int:
+    """How many of the novel `categories` are judged together: all, unless made tasks have far fewer."""
+    made = model.geometry.categories
+    return categories if categories <= _MOST_TOGETHER * made else round(_GROUP * made)
 
 
 def _estimates(
