@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.noise.evidence_table import COLUMNS, EvidenceTable
+from curation.noise.evidence_table import EvidenceTable
 from curation.noise.kinship import TaskGeometry
 from curation.noise.logistic import Logistic, sigmoid
 from curation.noise.probe import Codes
@@ -69,19 +69,13 @@ class Judgement:
     pieces: FloatArray
 
 
-def judge(model: NoiseModel, table: EvidenceTable, codes: Codes, log_odds: FloatArray | None = None) -> Judgement:
-    """Apply the model; `log_odds` (N,) takes the place of its own where people's decisions have corrected it."""
-    wrong = sigmoid(model.wrong.log_odds(table.columns) if log_odds is None else log_odds)
+def judge(model: NoiseModel, table: EvidenceTable, codes: Codes, log_odds: FloatArray) -> Judgement:
+    """Apply the model where `log_odds` (N,) of being wrong are its own, or corrected by people's decisions."""
+    wrong = sigmoid(log_odds)
     other = other_category(table.posterior, codes)
     other_right = sigmoid(model.other_right.log_odds(other.columns))
     suggested, probability = most_probable(wrong, other, other_right, codes)
     return Judgement(wrong, suggested, probability, model.wrong.pieces(table.columns))
-
-
-def column(table: EvidenceTable, name: str) -> FloatArray:
-    """One column (N,) of the table by its name."""
-    values: FloatArray = table.columns[:, COLUMNS.index(name)]
-    return values
 
 
 def calibration_error(wrong: NDArray[np.bool_], probability: FloatArray, bins: int = 15) -> float:

@@ -14,8 +14,7 @@ from curation.noise.probe import Codes
 from curation.values import Decision, DecisionAction, FloatArray
 
 # How far a review may move the transferred log-odds before it needs many decisions to do so: standard deviations of the
-# priors. 0.5 of log-odds turns a noise rate of 0.30 into 0.21 or 0.41, about the largest error of a rate seen on made
-# tasks; slopes of made tasks lie between 0.8 and 1.2.
+# priors, set by judgement and not tuned. 0.5 of log-odds turns a noise rate of 0.30 into 0.21 or 0.41.
 _SHIFT, _CATEGORY_SHIFT, _SLOPE = 0.5, 0.5, 0.2
 
 
