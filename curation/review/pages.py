@@ -74,7 +74,7 @@ def next_page(
             take_leases(connection, taken, choice.page_id, annotator, now, until)
     try:
         tiles, checks = _tiles(config, queue, choice, annotator, mode)
-    except Exception:
+    except Exception:  # whatever it was: a page that nobody sees must not keep its samples from others
         with journal(workspace.journal, durable=False) as connection:
             close_page(connection, annotator, choice.page_id)
         raise
