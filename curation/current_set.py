@@ -23,7 +23,6 @@ from curation.remaining_noise import (
 )
 from curation.store.audits import read_audits
 from curation.store.category_ids import category_ids
-from curation.store.connection import catalog
 from curation.store.decisions import latest_decisions
 from curation.store.evidence import read_evidence
 from curation.store.flags import count_flags, read_flags
@@ -31,6 +30,7 @@ from curation.store.journal import journal
 from curation.store.noise import read_noise_estimates
 from curation.store.runs import StageState, read_stages
 from curation.store.samples import read_samples
+from curation.store.snapshot import is_published, snapshot
 from curation.values import CleanedSample, CleanedSet, Decision, Evidence, Flag, NoiseEstimate, Role, Sample
 from curation.workspace import Workspace
 
@@ -68,13 +68,17 @@ class CurrentSet:
 
 
 def read_facts(workspace: Workspace, *, with_base: bool = False) -> StoredFacts:
-    """Read the novel samples (and the base ones) and all that is known of them; `ExportError` before the first run."""
-    with catalog(workspace) as connection:
+    """The novel samples (and the base ones) as last published, and all that is known of them by now.
+
+    `ExportError` before the first run. Nothing waits for a run that is writing.
+    """
+    nothing = ExportError("nothing has been scored and flagged yet.", hint=f"`curate run {workspace.root}` does it.")
+    if not is_published(workspace):
+        raise nothing
+    with snapshot(workspace) as connection:
         stages = read_stages(connection)
         if "flag" not in stages:
-            raise ExportError(
-                "nothing has been scored and flagged yet.", hint=f"`curate run {workspace.root}` does it."
-            )
+            raise nothing
         samples = read_samples(connection, Role.NOVEL)
         if with_base:
             samples += read_samples(connection, Role.BASE)

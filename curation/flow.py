@@ -13,7 +13,7 @@ from curation.stages import embed, flag, noise, score, train_noise, train_simila
 from curation.stages.stage import Stage, Summary
 from curation.store.connection import catalog
 from curation.store.runs import StageState, finish_run, put_stage, read_stages, start_run
-from curation.store.snapshot import publish_snapshot
+from curation.store.snapshot import publish_new_results
 from curation.workspace import Workspace
 
 STAGES: tuple[Stage, ...] = (
@@ -45,7 +45,11 @@ def run_stages(
     progress: Progress = silent,
     told: Callable[[StageResult], None] | None = None,
 ) -> list[StageResult]:
-    """Run `stages` in order, each only if out of date (or `always`); `told` hears of each as it ends."""
+    """Run `stages` in order, each only if out of date (or `always`); `told` hears of each as it ends.
+
+    What they found is published once, at the end: readers never see the scores of one stage beside flags that another
+    raised on older ones.
+    """
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     with catalog(workspace) as connection:
         start_run(connection, run_id, command, config)
@@ -57,6 +61,7 @@ def run_stages(
         results.append(result)
     with catalog(workspace) as connection:
         finish_run(connection, run_id)
+    publish_new_results(workspace)
     return results
 
 
@@ -76,5 +81,4 @@ def _run_stage(
     summary = stage.run(workspace, config, progress)
     with catalog(workspace) as connection:
         put_stage(connection, stage.name, fingerprint, run_id, summary)
-    publish_snapshot(workspace)
     return StageResult(stage.name, ran=True, summary=summary)

@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from curation.config import Config, EmbeddingConfig, NoiseConfig, SimilarityConfig
 from curation.errors import NoiseModelError
-from curation.flow import run_stages
+from curation.files import replace_text
+from curation.flow import STAGES, StageResult, run_stages
 from curation.stages.ingest import ingest
 from curation.store.connection import catalog
 from curation.store.decisions import append_decision
@@ -23,7 +24,7 @@ from curation.store.journal import journal
 from curation.store.noise import read_category_noise, read_noise_estimates
 from curation.store.runs import read_stages
 from curation.store.samples import read_samples
-from curation.store.snapshot import snapshot
+from curation.store.snapshot import current_snapshot, snapshot
 from curation.values import Decision, DecisionAction, Evidence, FlagName, Role, Sample
 from curation.workspace import Workspace, create_workspace
 from tests.benchmarks.kills import kill_runs
@@ -122,6 +123,22 @@ def test_flow__too_few_base_categories_say_what_still_works(tmp_path: Path, smal
 def test_flow__the_published_snapshot_is_the_finished_catalogue(finished: Workspace) -> None:
     with snapshot(finished) as connection:
         assert read_evidence(connection) == evidence_of(finished)
+
+
+def test_flow__publishes_once_at_the_end_also_after_a_kill_before(tmp_path: Path, small_demo: Path) -> None:
+    workspace = ingested(tmp_path / "ws", small_demo)
+    before = current_snapshot(workspace)
+
+    def only_the_old_one(_: StageResult) -> None:
+        assert current_snapshot(workspace) == before
+
+    run_stages(workspace, CONFIG, command="run", told=only_the_old_one)
+    published = current_snapshot(workspace)
+    assert published != before
+    replace_text(workspace.snapshots / "CURRENT", before.name)  # as if killed when all stages had finished
+    run_stages(workspace, CONFIG, command="run")
+    with snapshot(workspace) as reader:
+        assert {stage.name for stage in STAGES} == read_stages(reader).keys()
 
 
 def test_flow__another_configuration_runs_only_what_depends_on_it(tmp_path: Path, small_demo: Path) -> None:

@@ -28,6 +28,7 @@ from curation.store.journal import journal
 from curation.store.noise import replace_noise
 from curation.store.runs import put_stage
 from curation.store.samples import put_samples
+from curation.store.snapshot import publish_snapshot
 from curation.values import (
     Decision,
     DecisionAction,
@@ -76,6 +77,7 @@ def fill(workspace: Workspace, noise: list[float | None] | None = None) -> list[
             put_stage(connection, stage, "f", "r", summary)
     with journal(workspace.journal) as connection_to_journal:
         number_categories(connection_to_journal, ["Wren"])
+    publish_snapshot(workspace)
     return samples
 
 
@@ -201,6 +203,7 @@ def test_calibration__a_finished_audit_takes_the_place_of_what_the_model_says(wo
     assert stated.source.endswith("off by 0.05")
     with catalog(workspace) as connection:
         put_stage(connection, "noise", "f", "r", {"calibration error": 0.01})
+    publish_snapshot(workspace)
     assert noise_calibration(read_facts(workspace), CONFIG).high < stated.high
     drawn = draw_audit(workspace, CONFIG, 150, seed=1).plan.drawn
     wrong = dict.fromkeys(drawn[:30], DecisionAction.DROP)  # far more than the model expects
@@ -218,6 +221,7 @@ def test_scores__show_what_the_noise_model_says(workspace: Workspace, tmp_path: 
         estimates.append(NoiseEstimate(samples[4].sample_id, 1.0, 0.5, None, 0.6, "Odd."))
         replace_noise(connection, estimates, [])
         replace_evidence(connection, [Evidence(sample.sample_id, 1.0, None, 0.9, 0.5, ()) for sample in samples])
+    publish_snapshot(workspace)
     write_score_table(workspace, tmp_path / "scores.csv")
     rows = {row["image_id"]: row for row in rows_of(tmp_path / "scores.csv")}
     told = [(rows[name]["noise_probability"], rows[name]["suggested_category"]) for name in ("003.jpg", "004.jpg")]

@@ -33,7 +33,7 @@ from curation.store.samples import (
     unreadable_samples,
 )
 from curation.store.schema import MIGRATIONS
-from curation.store.snapshot import KEPT_SNAPSHOTS, current_snapshot, publish_snapshot, snapshot
+from curation.store.snapshot import KEPT_SNAPSHOTS, current_snapshot, publish_new_results, publish_snapshot, snapshot
 from curation.values import (
     CategoryNoise,
     CategorySimilarity,
@@ -226,6 +226,24 @@ def test_snapshot__old_ones_go_and_partial_ones_are_never_current(workspace: Wor
     paths = [publish_snapshot(workspace) for _ in range(KEPT_SNAPSHOTS + 2)]
     assert current_snapshot(workspace) == paths[-1]
     assert sorted(workspace.snapshots.glob("[0-9]*.duckdb")) == paths[-KEPT_SNAPSHOTS:]
+
+
+def test_snapshot__of_new_results_only_or_in_place_of_a_damaged_one(workspace: Workspace) -> None:
+    with catalog(workspace) as connection:
+        put_stage(connection, "score", "a", "r", {})
+    publish_new_results(workspace)
+    first = current_snapshot(workspace)
+    publish_new_results(workspace)
+    assert current_snapshot(workspace) == first
+    with catalog(workspace) as connection:
+        put_stage(connection, "score", "b", "r", {})
+    publish_new_results(workspace)
+    second = current_snapshot(workspace)
+    assert second != first
+    second.write_bytes(second.read_bytes()[:4000])
+    publish_new_results(workspace)
+    with snapshot(workspace) as reader:
+        assert read_stages(reader)["score"].fingerprint == "b"
 
 
 def test_snapshot__works_in_a_folder_with_a_quote_in_its_name(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from curation.errors import ExportError
 from curation.progress import Progress, silent
 from curation.scores import score_table, write_scores
 from curation.sources.location import UnreadableImageError, read_bytes
-from curation.store.connection import catalog
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
 from curation.store.noise import read_noise_estimates
 from curation.store.samples import read_samples
+from curation.store.snapshot import is_published, snapshot
 from curation.values import Evidence, Flag, FlagName, Role, Sample
 from curation.workspace import Workspace
 
@@ -26,10 +26,11 @@ _RED = "#c0392b"
 
 def write_score_table(workspace: Workspace, path: Path) -> int:
     """Write one row for every novel sample; returns their number."""
-    with catalog(workspace) as connection:
+    _refuse_nothing(workspace, is_published(workspace))
+    with snapshot(workspace) as connection:
         samples, evidence, flags = read_samples(connection), read_evidence(connection), read_flags(connection)
         estimates = read_noise_estimates(connection)
-    _refuse_nothing(workspace, evidence)
+    _refuse_nothing(workspace, bool(evidence))
     novel = [sample for sample in samples if sample.role is Role.NOVEL]
     table = score_table(novel, evidence, estimates, flags)
     write_scores(table, path)
@@ -38,10 +39,11 @@ def write_score_table(workspace: Workspace, path: Path) -> int:
 
 def draw_weight_sheets(workspace: Workspace, folder: Path, progress: Progress = silent) -> list[Path]:
     """For every novel category a row of its lowest and a row of its highest weights; suspects have a red frame."""
-    with catalog(workspace) as connection:
+    _refuse_nothing(workspace, is_published(workspace))
+    with snapshot(workspace) as connection:
         samples = read_samples(connection, Role.NOVEL)
         evidence, flags = read_evidence(connection), read_flags(connection)
-    _refuse_nothing(workspace, evidence)
+    _refuse_nothing(workspace, bool(evidence))
     categories: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.sample_id in evidence:
@@ -83,6 +85,6 @@ def _tile(sample: Sample, group: str, evidence: dict[str, Evidence], flags: dict
     return Tile(image, caption, group, frame)
 
 
-def _refuse_nothing(workspace: Workspace, evidence: dict[str, Evidence]) -> None:
-    if not evidence:
+def _refuse_nothing(workspace: Workspace, there_is_evidence: bool) -> None:
+    if not there_is_evidence:
         raise ExportError("nothing has been scored yet.", hint=f"`curate run {workspace.root}` does it.")

@@ -14,11 +14,13 @@ from curation.errors import StoreError
 from curation.files import replace_text
 from curation.store.connection import Connection, catalog, read_only
 from curation.store.rows import fetch_rows
+from curation.store.runs import StageState, read_stages
 from curation.store.schema import refuse_other_schema
 from curation.workspace import Workspace
 
 KEPT_SNAPSHOTS = 3  # a reader that opened an older one has had two stages' time to finish with it
 
+_READ_BY_SAMPLE = ("evidence", "noise_estimates", "flags")  # a second for a million rows; a page is read in a tenth
 _TABLES = ("samples", "images", "runs", "stages", "evidence", "flags", "cleaned_sets")
 
 
@@ -31,6 +33,8 @@ def publish_snapshot(workspace: Workspace) -> Path:
         # Text, since ATTACH takes no parameter; a quote in a path is doubled.
         connection.execute("ATTACH '{}' AS snapshot".format(str(partial).replace("'", "''")))
         connection.execute("COPY FROM DATABASE catalog TO snapshot")
+        for table in _READ_BY_SAMPLE:
+            connection.execute(f"CREATE INDEX {table}_by_sample ON snapshot.{table} (sample_id)")
         connection.execute("COMMIT")
         connection.execute("DETACH snapshot")
         connection.execute("BEGIN TRANSACTION")
@@ -43,6 +47,14 @@ def publish_snapshot(workspace: Workspace) -> Path:
     for old in _numbered(workspace)[:-KEPT_SNAPSHOTS]:
         old.unlink(missing_ok=True)  # a reader that has it open keeps reading it
     return path
+
+
+def publish_new_results(workspace: Workspace) -> None:
+    """Publish a snapshot, unless the newest one has the results of all stages as they are now."""
+    with catalog(workspace) as connection:
+        results = read_stages(connection)
+    if _published_results(workspace) != results:
+        publish_snapshot(workspace)
 
 
 def current_snapshot(workspace: Workspace) -> Path:
@@ -67,6 +79,15 @@ def snapshot(workspace: Workspace) -> Iterator[Connection]:
 def is_published(workspace: Workspace) -> bool:
     """Whether there is a snapshot to read; there is none before the first ingest."""
     return (workspace.snapshots / "CURRENT").is_file()
+
+
+def _published_results(workspace: Workspace) -> dict[str, StageState] | None:
+    """`None` where there is no snapshot, or one that cannot be read and is replaced for that."""
+    try:
+        with snapshot(workspace) as connection:
+            return read_stages(connection)
+    except StoreError:
+        return None
 
 
 def _counts(connection: Connection) -> dict[str, int]:
