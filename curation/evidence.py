@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from curation.config import ScoringConfig, WeightsConfig
 from curation.progress import Progress, silent
 from curation.similarity.folded import Precision
+from curation.similarity.nearest_categories import nearest_category_similarities
 from curation.similarity.network import SimilarityNetwork
 from curation.similarity.scoring import both_orders, mean_similarities, pair_similarities
 from curation.values import CategorySimilarity, Evidence, FloatArray
 from curation.weights import normalise_weights, own_similarity, sample_weights, sampled_own_similarity
 
 KEPT_NEAREST = 9  # a reviewer picks the n-th likely category with one digit
+# On 88 categories of CIFAR-100 with 30 % noise the 32 nearest hold 99.9 % of the nine most similar ones and always the
+# best other one; 16 hold 95 % and 99.8 %.
+_COMPARED_CATEGORIES = 32
 
 Indices = NDArray[np.int64]
 
@@ -48,7 +52,7 @@ def find_evidence(
 
     Own-category pairs are all compared up to `scoring.exact_up_to` images of a category; beyond, with a random sample
     of them. Another category is represented by at most `scoring.partners` of its images, drawn by its name, so that a
-    number does not depend on which other categories there are.
+    number does not depend on which other categories there are; of many, only the nearest are compared.
     """
     names = sorted(set(categories))
     code = {name: number for number, name in enumerate(names)}
@@ -117,10 +121,20 @@ def _all_categories(
     scoring: ScoringConfig,
     progress: Progress,
 ) -> FloatArray:
-    """Mean similarity (N, C) of every sample to the partners drawn from every category, itself left out."""
-    partners = np.concatenate(
-        [_draw(np.flatnonzero(codes == number), scoring.partners, name) for number, name in enumerate(names)]
-    )
+    """Mean similarity (N, C) of every sample to the partners drawn from every category, itself left out.
+
+    Of many categories only those that a sample may show are compared, and the others are NaN.
+    """
+    drawn = [_draw(np.flatnonzero(codes == number), scoring.partners, name) for number, name in enumerate(names)]
+
+    def tell(done: int, total: int) -> None:
+        progress("other categories", done, total)
+
+    if network.head == "metric" and len(names) > _COMPARED_CATEGORIES:
+        return nearest_category_similarities(
+            network, embeddings, codes, drawn, _COMPARED_CATEGORIES, device=scoring.device, progress=tell
+        )
+    partners = np.concatenate(drawn)
     self_index = np.full(len(codes), -1, dtype=np.int64)
     self_index[partners] = np.arange(len(partners))
     return mean_similarities(
@@ -131,7 +145,7 @@ def _all_categories(
         self_index=self_index,
         n_categories=len(names),
         **_bounds(scoring),
-        progress=lambda done, total: progress("other categories", done, total),
+        progress=tell,
     )
 
 

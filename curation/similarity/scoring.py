@@ -163,11 +163,11 @@ def _tiles(
     head = fold(network, device, precision)
     side = _tile_side(head, memory_mib)
     buffer = torch.empty(min(side, len(rows)) * min(side, len(columns)), dtype=torch.float32)
-    with _exact_float32():
+    with exact_float32():
         for top in range(0, len(rows), side):
-            row_part = head.row_part(_on(device, rows[top : top + side]))
+            row_part = head.row_part(on_device(device, rows[top : top + side]))
             for left in range(0, len(columns), side):
-                column_part = head.column_part(_on(device, columns[left : left + side]))
+                column_part = head.column_part(on_device(device, columns[left : left + side]))
                 tile = buffer[: len(row_part) * len(column_part)].view(len(row_part), len(column_part))
                 head.similarities(row_part, column_part, tile)
                 yield top, left, tile.numpy()
@@ -181,12 +181,12 @@ def _tile_side(head: FoldedHead, memory_mib: int) -> int:
     return max(16, min(by_parts, by_tile))
 
 
-def _on(device: torch.device, embeddings: FloatArray) -> Tensor:
+def on_device(device: torch.device, embeddings: FloatArray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32)).to(device)
 
 
 @contextmanager
-def _exact_float32() -> Iterator[None]:
+def exact_float32() -> Iterator[None]:
     """Float32 products in float32: no TF32 or bfloat16 in their place, whatever the program around us allows."""
     allowed = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
