@@ -22,6 +22,7 @@ from curation.decoding_worker import (
     READY,
     DecodedImage,
     DecodeFunction,
+    DecodeRun,
     DecodeSettings,
     ImageReference,
     WorkerOrder,
@@ -34,7 +35,7 @@ from curation.values import ImageFacts
 if TYPE_CHECKING:
     from curation.config import ImagesConfig
 
-__all__ = ["DecodedBatch", "ImageReference", "decode_images"]
+__all__ = ["DecodedBatch", "DecodingPool", "ImageReference", "decode_images"]
 
 _RUN = 16  # images a worker gets at once: few messages, and a batch is still shared by several workers
 _RUNS_AHEAD = 3  # for every worker: one in hand, one waiting, one that the slowest image of a batch holds up
@@ -67,30 +68,39 @@ def decode_images(
     config: ImagesConfig,
     batch_size: int = 64,
     decode: DecodeFunction = decode_reference,
+    pool: DecodingPool | None = None,
 ) -> Generator[DecodedBatch, None, None]:
     """Decode images to squares of `input_px` in batches of `batch_size` references (the last may be shorter), in order.
 
     Batches are decoded ahead while the caller works on the one it was given; a fixed number, so that memory stays
     bounded. An image that cannot be read, that crashes its decoder, or that takes longer than `config.timeout_s` has a
     `reason` in its facts. Closing the generator ends the processes at once. `decode` must be importable by name.
+
+    With a `pool` its processes and its decode function are used, and they stay: for callers who decode little, often.
     """
     settings = DecodeSettings(input_px, crop_share, config.max_pixels)
-    size = min(config.workers or len(os.sched_getaffinity(0)), max(1, -(-len(references) // _RUN)))
+    size = min(processes_for(config), max(1, -(-len(references) // _RUN)))
     batches_ahead = max(2, -(-size * _RUN * _RUNS_AHEAD // batch_size))
     starts = iter(range(0, len(references), batch_size))
     ahead: deque[list[Future[list[DecodedImage]]]] = deque()
-    pool = _WorkerPool(size, WorkerOrder(decode, settings, config.timeout_s))
+    workers = DecodingPool(size, decode, config.timeout_s) if pool is None else pool
     try:
         while True:
             for start in starts:
-                ahead.append(pool.submit(references[start : start + batch_size]))
+                ahead.append(workers.submit(references[start : start + batch_size], settings))
                 if len(ahead) > batches_ahead:
                     break
             if not ahead:
                 return
             yield _to_batch([image for run in ahead.popleft() for image in run.result()], input_px)
     finally:
-        pool.close()
+        if pool is None:
+            workers.close()
+
+
+def processes_for(config: ImagesConfig) -> int:
+    """How many decoding processes the configuration asks for."""
+    return config.workers or len(os.sched_getaffinity(0))
 
 
 def _to_batch(images: list[DecodedImage], input_px: int) -> DecodedBatch:
@@ -101,21 +111,26 @@ def _to_batch(images: list[DecodedImage], input_px: int) -> DecodedBatch:
     return DecodedBatch(tuple(image.facts for image in images), pixels, np.array(rows, dtype=np.intp))
 
 
-class _WorkerPool:
-    """Worker processes, and as many threads that each feed one and wait for it. A lost worker is replaced."""
+class DecodingPool:
+    """Worker processes, and as many threads that each feed one and wait for it. A lost worker is replaced.
 
-    def __init__(self, size: int, order: WorkerOrder) -> None:
-        self._order = order
+    Processes are started when they are needed. For any number of callers in any thread.
+    """
+
+    def __init__(self, size: int, decode: DecodeFunction, timeout_s: float) -> None:
+        self._order = WorkerOrder(decode, timeout_s)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="decoding")
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._living: set[_Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
 
-    def submit(self, references: Sequence[ImageReference]) -> list[Future[list[DecodedImage]]]:
+    def submit(
+        self, references: Sequence[ImageReference], settings: DecodeSettings
+    ) -> list[Future[list[DecodedImage]]]:
         """Have a batch decoded in runs that several workers share; the runs' answers are in the order of the batch."""
         runs = (references[first : first + _RUN] for first in range(0, len(references), _RUN))
-        return [self._threads.submit(self._decode_run, run) for run in runs]
+        return [self._threads.submit(self._decode_run, run, settings) for run in runs]
 
     def close(self) -> None:
         """End every worker, whatever it is doing, then the threads, which see their workers end."""
@@ -127,13 +142,17 @@ class _WorkerPool:
         for worker in list(self._living):
             self._bury(worker)
 
-    def _decode_run(self, references: Sequence[ImageReference]) -> list[DecodedImage]:
+    def _decode_run(self, references: Sequence[ImageReference], settings: DecodeSettings) -> list[DecodedImage]:
         """One answer for each reference. The first that is unanswered when a worker ends is the one that ended it."""
         done: list[DecodedImage] = []
         crashes = 0
         while True:
             worker = self._take()
-            answers = list(worker.answers(references[len(done) :]))
+            try:
+                answers = list(worker.answers(DecodeRun(references[len(done) :], settings)))
+            except RuntimeError:
+                self._bury(worker)
+                raise
             done += answers
             if len(done) == len(references):
                 self._idle.put(worker)
@@ -148,10 +167,14 @@ class _WorkerPool:
                 return done
 
     def _take(self) -> _Worker:
-        try:
-            return self._idle.get_nowait()
-        except Empty:
-            pass
+        while True:
+            try:
+                idle = self._idle.get_nowait()
+            except Empty:
+                break
+            if idle.is_alive:  # else killed from outside while it had nothing to do, which no image is to blame for
+                return idle
+            self._bury(idle)
         with self._lock:
             if self._closed:
                 raise CancelledError
@@ -195,11 +218,11 @@ class _Worker:
                 hint="Its own message is on the standard error; check the installation.",
             )
 
-    def answers(self, references: Sequence[ImageReference]) -> Iterator[DecodedImage]:
+    def answers(self, run: DecodeRun) -> Iterator[DecodedImage]:
         """The answers in order; fewer than references where the process ends."""
         try:
-            self._connection.send(references)
-            for reference in references:
+            self._connection.send(run)
+            for reference in run.references:
                 if not self._connection.poll(self._timeout_s + _GRACE_S):
                     self._stuck = True
                     return
@@ -209,6 +232,10 @@ class _Worker:
                 yield answer
         except (EOFError, ConnectionError):
             return
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     @property
     def timed_out(self) -> bool:

@@ -82,15 +82,22 @@ class WorkerOrder:
     """The first message to a worker: what to do with every image, and how long one may take."""
 
     decode: DecodeFunction
-    settings: DecodeSettings
     timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRun:
+    """Every other message: images to be decoded in the same way."""
+
+    references: Sequence[ImageReference]
+    settings: DecodeSettings
 
 
 READY = "ready"  # the first message of a worker: from now on an end of the process is an image's fault
 
 
 def serve(descriptor: int) -> None:
-    """Answer until the other side closes. Messages: a `WorkerOrder`, then sequences of `ImageReference`.
+    """Answer until the other side closes. Messages: a `WorkerOrder`, then `DecodeRun`s.
 
     Each reference is answered by its own message: a `DecodedImage`, or the traceback of a programming error as text.
     An image that takes too long ends this process: the alarm's default action is the kernel's, so it works inside any
@@ -104,9 +111,9 @@ def serve(descriptor: int) -> None:
             connection.send(READY)
             _silence_decoders()
             while True:
-                references: Sequence[ImageReference] = connection.recv()
-                for reference in references:
-                    connection.send(_answer(reference, order))
+                run: DecodeRun = connection.recv()
+                for reference in run.references:
+                    connection.send(_answer(reference, run.settings, order))
         except (EOFError, ConnectionError):  # the parent is done, or dead
             return
 
@@ -117,10 +124,10 @@ def _silence_decoders() -> None:
         os.dup2(nowhere.fileno(), 2)
 
 
-def _answer(reference: ImageReference, order: WorkerOrder) -> DecodedImage | str:
+def _answer(reference: ImageReference, settings: DecodeSettings, order: WorkerOrder) -> DecodedImage | str:
     signal.setitimer(signal.ITIMER_REAL, order.timeout_s)
     try:
-        return order.decode(reference, order.settings)
+        return order.decode(reference, settings)
     except Exception:
         return traceback.format_exc()  # raised again by the parent
     finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from curation.decoding import ImageReference, decode_images
+from curation.decoding import DecodingPool, ImageReference, decode_images, processes_for
 from curation.decoding_worker import DecodedImage, DecodeSettings
 from curation.images import PixelArray, decode
 from curation.progress import Progress, silent
@@ -38,14 +38,17 @@ def draw_pictures(
     quality: int,
     config: ImagesConfig,
     progress: Progress = silent,
+    pool: DecodingPool | None = None,
 ) -> dict[str, SmallPicture]:
     """SHA-256 -> JPEG within `longest_px` of every image, each decoded once; never raises for a bad one.
 
-    `quality` is JPEG's. No picture is enlarged.
+    `quality` is JPEG's. No picture is enlarged. `pool`: processes of `picture_pool`, else they are started for this.
     """
     distinct = list({reference.sha256: reference for reference in references}.values())
     drawn: dict[str, SmallPicture] = {}
-    decoding = decode_images(distinct, input_px=longest_px, crop_share=1.0, config=config, decode=decode_whole_picture)
+    decoding = decode_images(
+        distinct, input_px=longest_px, crop_share=1.0, config=config, decode=decode_whole_picture, pool=pool
+    )
     with closing(decoding) as batches:
         for batch in batches:
             pixels = dict(zip(batch.rows.tolist(), batch.pixels, strict=True))
@@ -53,6 +56,11 @@ def draw_pictures(
                 drawn[facts.sha256] = _small_picture(facts, pixels.get(row), longest_px, quality)
             progress("drawing pictures", len(drawn), len(distinct))
     return drawn
+
+
+def picture_pool(config: ImagesConfig) -> DecodingPool:
+    """Processes for callers who draw a few pictures at a time, often; to be closed."""
+    return DecodingPool(processes_for(config), decode_whole_picture, config.timeout_s)
 
 
 def decode_whole_picture(reference: ImageReference, settings: DecodeSettings) -> DecodedImage:

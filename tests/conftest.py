@@ -23,6 +23,8 @@ from PIL import Image
 from curation.config import Config
 from curation.workspace import Workspace, create_workspace
 
+pytest_plugins = ["tests.night_factory", "tests.review_browser"]
+
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from curation.config import Config, ReviewConfig
@@ -34,10 +35,11 @@ from curation.workspace import Workspace
 
 PLAIN = Config(review=ReviewConfig(overlap=0, gold=0))  # one annotator a sample, no checks
 RUN = "20260105T070000-aaaaaa"
+_STAGES = {"embed": {"encoder": "none"}, "train-similarity": {"network": "none"}, "flag": {}}  # what exports ask about
 
 
 def sample_of(category: str, number: int, role: Role = Role.NOVEL, **changes: object) -> Sample:
-    name = f"{category}-{number:05d}"
+    name = f"{re.sub('[^0-9A-Za-z_-]', '_', category)}-{number:05d}"
     facts: dict[str, object] = {
         "sample_id": name,
         "image_id": f"{category}/{number}.jpg",
@@ -83,7 +85,8 @@ def publish(
     with catalog(workspace) as connection:
         if read_run(connection, run_id) is None:
             start_run(connection, run_id, "run", Config())
-        put_stage(connection, "flag", "f", run_id, {})
+        for stage, summary in _STAGES.items():
+            put_stage(connection, stage, "f", run_id, summary)
         put_samples(connection, everything)
         put_image_facts(
             connection,

@@ -31,6 +31,9 @@ from tests.review_factory import publish
 ROOT = Path(__file__).parent.parent
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 CATEGORIES = {"Evening_Grosbeak": 1400, "wren": 500, HOSTILE: 100}
+HOSTILE_RUN = f"20260105T070000-{HOSTILE}"
+HOSTILE_SITE = "hostile.example"
+_ADDRESSES = ("javascript:window.hacked=1", f"https://{HOSTILE_SITE}/{HOSTILE}")
 _PICTURES = 20
 
 
@@ -39,14 +42,15 @@ def make_review_workspace(workspace: Workspace) -> list[Sample]:
     chances = {
         name: [round(0.99 - 0.98 * place / number, 4) for place in range(number)] for name, number in CATEGORIES.items()
     }
-    samples = publish(workspace, chances, suggested={f"wren-{place:05d}": "Evening_Grosbeak" for place in range(30)})
+    suggested = {f"wren-{place:05d}": "Evening_Grosbeak" for place in range(30)}
+    samples = publish(workspace, chances, suggested=suggested, run_id=HOSTILE_RUN)
     pictures = [_draw(workspace.root.parent / "pictures" / f"{place}.jpg", place) for place in range(_PICTURES)]
     shown = [
         replace(
             sample,
             uri=pictures[place % _PICTURES].as_uri(),
             sha256=sha256(pictures[place % _PICTURES].read_bytes()).hexdigest(),
-            crawl=CrawlFacts(source_url="javascript:window.hacked=1", query=HOSTILE, rank=place, title=HOSTILE),
+            crawl=CrawlFacts(source_url=_ADDRESSES[place % 2], query=HOSTILE, rank=place, title=HOSTILE),
         )
         for place, sample in enumerate(samples)
     ]
@@ -69,8 +73,8 @@ def _draw(path: Path, seed: int) -> Path:
 class ReviewServer:
     """`curate review WS` in a process of its own, at a free port that it keeps over restarts."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, *arguments: str) -> None:
+        self.workspace, self.arguments = workspace, arguments
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -83,7 +87,8 @@ class ReviewServer:
 
     def start(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "app.cli", "review", str(self.workspace.root), "--port", str(self.port)]
+        verb = ["review", str(self.workspace.root), "--port", str(self.port), *self.arguments]
+        command = [sys.executable, "-m", "app.cli", *verb]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.log.parent, env=environment)
         deadline = time.monotonic() + 60
@@ -97,17 +102,17 @@ class ReviewServer:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(timeout=30)
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str) -> tuple[int, bytes]:
         """(status, body) of a request whose path is sent as it is."""
         with closing(http.client.HTTPConnection("localhost", self.port, timeout=10)) as connection:
-            connection.putrequest("GET", path)
+            connection.putrequest(method, path)
             connection.endheaders()
             answer = connection.getresponse()
             return answer.status, answer.read()
 
     def _answers(self) -> bool:
         try:
-            return self.get("/_stcore/health")[0] == 200
+            return self.ask("GET", "/_stcore/health")[0] == 200
         except OSError:
             return False
 
@@ -122,3 +127,10 @@ def actions_of(workspace: Workspace, sample_ids: Sequence[str]) -> list[str | No
     """What counts now of these samples, in this order."""
     decided = decisions_of(workspace)
     return [decided[name].action.value if name in decided else None for name in sample_ids]
+
+
+def records_of(workspace: Workspace, annotator: str) -> list[tuple[str, str]]:
+    """(sample, action) of all that is written of an annotator, in its order: what was taken back, and that it was."""
+    with journal(workspace.journal) as connection:
+        query = "SELECT sample_id, action FROM decisions WHERE annotator = ? ORDER BY decision_id"
+        return connection.execute(query, (annotator,)).fetchall()

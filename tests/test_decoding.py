@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from curation.config import ImagesConfig
-from curation.decoding import DecodedBatch, ImageReference, decode_images
+from curation.decoding import DecodedBatch, DecodingPool, ImageReference, decode_images
 from curation.decoding_worker import DecodedImage, DecodeFunction, DecodeSettings, decode_reference, measured
 from curation.errors import CurationError
 from curation.images import decode, square_pixels
@@ -76,10 +76,20 @@ def facts_of(batches: Iterable[DecodedBatch]) -> list[ImageFacts]:
     return [facts for batch in batches for facts in batch.facts]
 
 
+_others: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """The decoders that the tests of pictures have left for the next picture are none of ours."""
+    _others.clear()
+    _others.update(children())
+
+
 def children() -> set[int]:
-    """Processes started by this one and not yet gone."""
+    """Processes started by this test and not yet gone."""
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(pid) for task in tasks for pid in task.read_text().split()}
+    return {int(pid) for task in tasks for pid in task.read_text().split()} - _others
 
 
 def is_running(pid: int) -> bool:
@@ -206,11 +216,12 @@ def test_decode_images__a_worker_that_cannot_start(tmp_path: Path, monkeypatch: 
 
 def test_decode_images__closing_early_ends_the_workers(tmp_path: Path) -> None:
     references = write_images(tmp_path, numbered(200, hang=70))
+    threads = set(threading.enumerate())
     with closing(decoded_batches(references, decode_or_hang, batch_size=8)) as batches:
         next(batches)
         assert children()
     assert not children()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decoding")]
+    assert not set(threading.enumerate()) - threads
 
 
 def test_decode_images__decodes_a_bounded_number_ahead(tmp_path: Path) -> None:
@@ -300,3 +311,23 @@ def test_decode_reference__reads_and_decodes(tmp_path: Path) -> None:
     decoded = decode((tmp_path / "one.png").read_bytes(), 80_000_000)
     assert decoded.image is not None
     assert batch.facts[0] == measured(decoded.facts, decoded.image)
+
+
+def test_decoding_pool__stays_for_the_next_and_replaces_who_was_killed(tmp_path: Path) -> None:
+    references = write_images(tmp_path, numbered(40))
+    with closing(DecodingPool(2, decode_reference, 30.0)) as pool:
+
+        def decoded(chosen: list[ImageReference]) -> list[ImageFacts]:
+            return facts_of(decode_images(chosen, input_px=8, crop_share=1.0, config=ImagesConfig(), pool=pool))
+
+        first = decoded(references[:20])
+        workers = children()
+        assert workers
+        assert decoded(references[20:])[0].reason is None
+        assert workers <= children()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        assert wait_until_gone(workers) == set()
+        again = decoded(references[:20])
+        assert again == first  # no image is to blame
+    assert not children()

@@ -25,7 +25,7 @@ from curation.errors import ConfigError, ExportError
 from curation.export.difference import export_difference
 from curation.export.writing import export_cleaned_set
 from curation.review.by_site import samples_of_site
-from curation.review.page_again import page_again
+from curation.review.page_again import page_again, page_as_given
 from curation.review.pages import next_page, release_all_pages
 from curation.review.values import ReviewMode, ReviewPage
 from curation.sources.location import read_bytes
@@ -33,7 +33,7 @@ from curation.values import DecisionAction, SetAside
 from curation.workspace import Workspace, create_workspace
 from tests.cleaned_set_factory import cleaned_set, with_kept
 from tests.review_factory import PLAIN, publish
-from tests.review_server import actions_of
+from tests.review_server import actions_of, records_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,7 +99,7 @@ def test_parcel__keeps_what_makes_sense_in_the_order_it_was_done() -> None:
     assert (read.zoom, read.evidence) == (None, "s")
 
 
-def test_verdicts__only_of_tiles_on_the_page_and_of_their_categories(desk: Desk) -> None:
+def test_verdicts__only_of_tiles_on_the_page_and_with_what_can_be_a_category(desk: Desk) -> None:
     page = desk.pages[0].page
     first, second, third = ids_of(page)[:3]
     sent = read_parcel(
@@ -110,7 +110,8 @@ def test_verdicts__only_of_tiles_on_the_page_and_of_their_categories(desk: Desk)
                 page,
                 verdict("somebody-elses"),
                 verdict(first, "undo"),
-                verdict(first, "relabel", "nowhere"),
+                verdict(first, "relabel", ""),
+                verdict(first, "relabel", 7),  # type: ignore[arg-type]
                 verdict(first, "relabel", page.tiles[0].likely[0], key="<script>"),
                 verdict(second, "keep", "robin"),
                 verdict(third, "unsure"),
@@ -168,7 +169,7 @@ def test_desk__says_what_cannot_be_saved_and_keeps_the_rest(desk: Desk) -> None:
         event(2, "verdicts", page, verdict(second)),
     )
     desk.receive([parcel(bad, good)], always)
-    assert desk.notice is not None and "tern" in desk.notice
+    assert desk.refused is not None and desk.refused["seqs"] == [1] and "tern" in desk.refused["said"]
     assert desk.acknowledged == {"c": 2} and actions_of(desk.workspace, [first, second]) == [None, "drop"]
 
 
@@ -193,6 +194,58 @@ def test_desk__of_a_new_server_takes_verdicts_on_a_page_whose_lease_is_over(desk
     facts = {page.page_id: {"mode": "category", "run_id": page.run_id, "samples": ids_of(page)}}
     fresh.receive([parcel(event(1, "verdicts", page, verdict(ids_of(page)[2])), pages=facts)], always)
     assert actions_of(desk.workspace, ids_of(page)) == [None, None, "drop", None]
+
+
+def test_desk__takes_over_what_a_closed_tab_has_left_and_writes_none_of_it_twice(desk: Desk) -> None:
+    page = desk.pages[0].page
+    first, second, third, fourth = ids_of(page)
+    heard, unheard = event(1, "verdicts", page, verdict(first)), event(2, "verdicts", page, verdict(second, "keep"))
+    desk.receive([parcel(heard)], always)
+    fresh = Desk(desk.workspace, desk.config, "anna", Choice(size=4), desk.workers)
+    taken_back = event(4, "undo", page, of=3, steps=1)
+    left = [parcel(heard, unheard, event(3, "verdicts", page, verdict(third)), taken_back), "no parcel"]
+    later = event(1, "verdicts", page, verdict(fourth, "unsure"))
+    for _ in range(2):
+        fresh.receive([{"client": "d", "events": [later], "left": left}], always)
+    assert actions_of(desk.workspace, ids_of(page)) == ["drop", "keep", None, "unsure"]
+    assert fresh.acknowledged == {"c": 4, "d": 1} and fresh.refused is None
+    assert len(records_of(desk.workspace, "anna")) == 5
+
+
+def test_undo__of_an_event_takes_back_what_that_wrote_whatever_came_since(desk: Desk) -> None:
+    page = desk.pages[0].page
+    first, second = ids_of(page)[:2]
+    desk.receive([parcel(event(1, "verdicts", page, verdict(first), verdict(second)))], always)
+    desk.receive([parcel(event(1, "verdicts", page, verdict(second, "keep"))) | {"client": "other"}], always)
+    desk.receive([parcel(event(2, "undo", page, of=1, steps=2))], always)
+    assert actions_of(desk.workspace, [first, second]) == [None, "keep"]
+    desk.receive([parcel(event(3, "undo", page, of=7, steps=1))], always)  # an event that wrote nothing
+    assert actions_of(desk.workspace, [first, second]) == [None, "keep"]
+
+
+def test_confirmation__of_a_half_decided_page_is_taken_back_without_what_was_decided_before(desk: Desk) -> None:
+    page = desk.pages[0].page
+    sent = [verdict(name, "keep", key="") for name in ids_of(page)]
+    desk.receive([parcel(event(1, "verdicts", page, verdict(ids_of(page)[0])))], always)
+    desk.receive([parcel(event(2, "confirm", page, *sent))], always)
+    desk.receive([parcel(event(3, "undo", page, of=2, steps=4, reopens=True))], always)
+    assert actions_of(desk.workspace, ids_of(page)) == ["drop", None, None, None]
+
+
+def test_desk__says_which_verdicts_have_no_image_any_more(desk: Desk) -> None:
+    page = desk.pages[0].page
+    desk.receive([parcel(event(1, "verdicts", page, verdict(ids_of(page)[0]), verdict("gone")))], always)
+    assert desk.refused is not None and "1 of 2 verdicts" in desk.refused["said"]
+    nowhere = {"seq": 2, "type": "verdicts", "page_id": "never given", "verdicts": [verdict(ids_of(page)[1])]}
+    desk.receive([parcel(nowhere)], always)
+    assert desk.refused["seqs"] == [1, 2] and "1 of 1 verdicts" in desk.refused["said"]
+    assert actions_of(desk.workspace, ids_of(page)[:2]) == ["drop", None] and desk.acknowledged == {"c": 2}
+
+
+def test_page_as_given__is_only_its_annotators(desk: Desk) -> None:
+    page = desk.pages[0].page
+    assert page_as_given(desk.workspace, "anna", page.page_id) == page
+    assert page_as_given(desk.workspace, "ben", page.page_id) is None
 
 
 def test_page_again__believes_only_what_is_known(published: Workspace) -> None:

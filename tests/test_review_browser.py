@@ -3,87 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from curation.config import Config, ReviewConfig
-from curation.workspace import create_workspace
-from tests.review_server import HOSTILE, ReviewServer, actions_of, decisions_of, make_review_workspace
+from tests.review_browser import SIZE, all_saved, begin, needs_chromium, press, sample_ids, tile
+from tests.review_server import ReviewServer, actions_of, decisions_of
 
-SIZE = 12
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium` gives one")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewServer]:
-    root = tmp_path_factory.mktemp("review")
-    config = Config(review=ReviewConfig(page_size=SIZE, overlap=0, gold=0))
-    workspace = create_workspace(root / "ws", config)
-    make_review_workspace(workspace)
-    served = ReviewServer(workspace)
-    served.start()
-    yield served
-    served.kill()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def window(chromium: Browser) -> Iterator[BrowserContext]:
-    """One for most tests, since a new one loads all scripts of Streamlit again."""
-    with chromium.new_context() as context:
-        yield context
-
-
-@pytest.fixture
-def page(window: BrowserContext) -> Iterator[Page]:
-    """A tab of a browser that remembers nobody."""
-    page = window.new_page()
-    page.set_viewport_size({"width": 1280, "height": 900})
-    yield page
-    page.evaluate("localStorage.clear()")
-    page.close()
-
-
-def sit_down(page: Page, server: ReviewServer, name: str) -> None:
-    page.goto(server.address)
-    page.get_by_role("textbox", name="Your name").fill(name)
-    page.get_by_role("button", name="Begin").click()
-
-
-def begin(page: Page, server: ReviewServer, name: str) -> list[str]:
-    """Sign in on the Review screen; returns the sample ids of the first page."""
-    sit_down(page, server, name)
-    expect(page.locator(".tile")).to_have_count(SIZE, timeout=20_000)
-    expect(page.locator(".tile").first).to_be_focused()
-    return sample_ids(page)
-
-
-def sample_ids(page: Page) -> list[str]:
-    return [str(tile.get_attribute("data-sample")) for tile in page.locator(".tile").all()]
-
-
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def all_saved(page: Page) -> None:
-    expect(page.locator(".saving")).to_have_text("all saved", timeout=20_000)
-
-
-def tile(page: Page, place: int) -> Locator:
-    return page.locator(".tile").nth(place)
+pytestmark = needs_chromium
 
 
 def test_keyboard__two_pages(page: Page, server: ReviewServer) -> None:
@@ -116,29 +42,6 @@ def test_confirmed_page__comes_back_by_undo(page: Page, server: ReviewServer) ->
     expect(tile(page, 0)).to_have_attribute("data-sample", shown[0])
     all_saved(page)
     assert actions_of(server.workspace, shown) == ["drop"] + [None] * (SIZE - 1)
-
-
-def test_killed_server_and_reloaded_page__lose_nothing_and_undo(page: Page, server: ReviewServer) -> None:
-    shown = begin(page, server, "restarts")
-    press(page, "x", "ArrowRight", "ArrowRight", "e")
-    all_saved(page)
-    assert actions_of(server.workspace, shown[:4]) == ["drop"] * 3 + [None]
-    server.kill()
-    press(page, "End", "n")  # decided while there is no server
-    expect(page.locator(".saving")).to_have_text("not saved yet: 1", timeout=10_000)
-    server.start()
-    expect(page.locator(".tile")).to_have_count(SIZE, timeout=30_000)
-    all_saved(page)
-    decided = ["drop"] * 3 + ["unsure"]
-    assert actions_of(server.workspace, [*shown[:3], shown[-1]]) == decided
-    assert sample_ids(page) == shown
-    page.reload()  # what the browser knew is gone, but for the name
-    expect(page.locator(".tile")).to_have_count(SIZE, timeout=20_000)
-    assert sample_ids(page) == shown
-    assert [tile(page, place).get_attribute("data-action") for place in (0, 1, 2, SIZE - 1)] == decided
-    press(page, "z", "z")
-    all_saved(page)
-    assert actions_of(server.workspace, [*shown[:3], shown[-1]]) == ["drop"] * 2 + [None] * 2
 
 
 def test_mouse__does_what_keys_do(page: Page, server: ReviewServer) -> None:
@@ -193,31 +96,6 @@ def test_two_annotators__never_see_the_same(chromium: Browser, page: Page, serve
         assert {decided[name].annotator for name in seen} == {"ben"}
 
 
-def test_text_of_crawls__is_shown_and_never_run(page: Page, server: ReviewServer) -> None:
-    begin(page, server, HOSTILE)
-    page.get_by_test_id("stExpandSidebarButton").click()
-    page.get_by_role("combobox", name=re.compile("Category")).click()
-    page.get_by_role("option", name=HOSTILE).click()
-    expect(page.locator("#question .name")).to_have_text(HOSTILE, timeout=20_000)
-    tile(page, 0).click()
-    press(page, "v")
-    expect(page.locator(".evidence dd").first).to_have_text(HOSTILE, timeout=30_000)
-    expect(page.locator(".evidence dd", has_text="javascript:")).to_have_count(1)
-    assert page.locator(".evidence a").count() == 0
-    press(page, "Escape")
-    refused = page.get_by_role("alert").filter(has_text="Not saved")
-    for _ in range(4):  # on a busy machine the grid may not have the keyboard back yet
-        press(page, "2")  # the category of key 2 is none of this workspace
-        page.wait_for_timeout(3_000)
-        if refused.is_visible():
-            break
-    expect(refused).to_be_visible()
-    for screen in ("Overview", "Decisions"):
-        page.get_by_role("link", name=screen).click()
-        expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=20_000)
-    assert page.evaluate("window.hacked") is None
-
-
 def test_layout__fits_every_width_and_names_every_tile(page: Page, server: ReviewServer) -> None:
     begin(page, server, "looks")
     for width in (400, 1280, 1920):
@@ -226,26 +104,3 @@ def test_layout__fits_every_width_and_names_every_tile(page: Page, server: Revie
     assert all(
         re.match(r"Image \d+ of 12, ", str(one.get_attribute("aria-label"))) for one in page.locator(".tile").all()
     )
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/media/../../../../etc/passwd",
-        "/media/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
-        "/app/static/../../../etc/passwd",
-        "/app/static/decisions.sqlite",
-        "/static/../../../../../../etc/passwd",
-        "/component/curate_grid/../../../../etc/passwd",
-        "/_stcore/bidi-components/curate_grid/../../../../../etc/passwd",
-        "/_stcore/bidi-components/curate_grid/%2e%2e/%2e%2e/main.py",
-        "/curate.toml",
-        "/..%2fcurate.toml",
-    ],
-)
-def test_routes__serve_no_file_by_its_path(server: ReviewServer, path: str) -> None:
-    status, body = server.get(path)
-    assert (
-        b"root:" not in body and b"SQLite" not in body and b"[review]" not in body and b"import streamlit" not in body
-    )
-    assert status >= 400 or b"<html" in body  # the app itself, whatever was asked for

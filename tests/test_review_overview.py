@@ -152,8 +152,9 @@ def test_pace__pauses_do_not_count() -> None:
     assert found.images == 90 and found.hours == pytest.approx(210 / 3600)
     assert found.images_per_hour == pytest.approx(90 / 210 * 3600)
     assert annotator_paces([], 120) == []
-    ben, cleo = annotator_paces(moments("ben", (0, 9)) + moments("cleo", (0, 1), (10, 1)), 120)
-    assert ben.images_per_hour is None and cleo.images_per_hour == 360
+    made = moments("ben", (0, 9)) + moments("cleo", (0, 1), (10, 1), (100, 9)) + moments("dora", (0, 1), (59, 9))
+    ben, cleo, dora = annotator_paces(made, 120)
+    assert ben.images_per_hour is None and dora.images_per_hour is None and cleo.images_per_hour == 360
 
 
 def test_pace__work_left_until_the_promise(workspace: Workspace) -> None:
@@ -166,8 +167,16 @@ def test_pace__work_left_until_the_promise(workspace: Workspace) -> None:
     for _ in range(2):
         confirm(workspace, next_page(workspace, sure, "ada"), "ada")
     after = pace(workspace, sure)
-    assert after.reviews_left == 0 and after.minutes_left == 0 and after.annotators[0].images == 5
-    assert after.images_per_hour is not None and after.images_per_hour > 0
+    assert after.reviews_left == 0 and after.annotators[0].images == 5 and after.images_per_hour is None
+
+
+def test_pace__minutes_left_count_the_overlap_twice(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(workspace, {"wren": [0.9] * 10 + [0.001] * 190})
+    monkeypatch.setattr("curation.review.overview.work_moments", lambda _: moments("ada", (0, 1), (120, 20)))
+    shared = Config(review=ReviewConfig(overlap=0.5, gold=0, promise=0.02))
+    found = pace(workspace, shared)
+    assert found.images_per_hour == 600 and found.reviews_left is not None
+    assert found.minutes_left == pytest.approx(found.reviews_left * 1.5 / 10)
 
 
 def test_pace__without_a_noise_model(workspace: Workspace) -> None:
@@ -247,7 +256,7 @@ def test_evidence__neighbours_copies_and_where_it_was_found(pictured: Workspace)
 def test_evidence__what_there_is_before_embeddings(workspace: Workspace) -> None:
     publish(workspace, {"wren": [0.9]})
     found = tile_evidence(workspace, "wren-00000")
-    assert found.own == () and "no embeddings yet" in found.neighbours_note
+    assert found.own == () and "`curate embed` makes" in found.neighbours_note
     assert (found.site, found.link) == ("example.org", "https://www.example.org/wren-00000")
 
 
@@ -259,8 +268,8 @@ def test_thumbnails__are_made_once_and_only_of_known_samples(pictured: Workspace
     with Image.open(BytesIO(made[name] or b"")) as picture:
         assert (picture.format, picture.size) == ("JPEG", (32, 32))
     (cached,) = pictured.thumbnails.iterdir()
-    cached.write_bytes(b"from the cache")
-    assert thumbnail(pictured, config, name, 32) == b"from the cache"
+    cached.write_bytes(b"from the cache\xff\xd9")
+    assert thumbnail(pictured, config, name, 32) == b"from the cache\xff\xd9"
     for px in (0, 2049):
         with pytest.raises(ReviewError, match="1 to 2048"):
             thumbnail(pictured, config, name, px)

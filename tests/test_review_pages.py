@@ -20,6 +20,7 @@ from curation.review.order import fair_draw
 from curation.review.page_again import page_again
 from curation.review.pages import newest_run, next_page, release_all_pages, release_page
 from curation.review.presets import likely_categories, preset_verdict
+from curation.review.queue import waiting_for_others
 from curation.review.values import ReviewMode, ReviewPage, Verdict, page_of_text, page_text
 from curation.stages.audit import samples_to_audit
 from curation.store.audits import append_audit
@@ -124,6 +125,12 @@ def test_references__trusted_kept_first_and_not_on_the_page(workspace: Workspace
     assert page is not None and page.references == ("wren-00004", "wren-00005")
 
 
+def test_references__of_a_small_category_are_those_on_its_page(workspace: Workspace) -> None:
+    publish(workspace, {"wren": [0.9, 0.05, 0.03]})
+    page = next_page(workspace, PLAIN, "ada")
+    assert page is not None and len(page.tiles) == 3 and page.references == ("wren-00002", "wren-00001")
+
+
 def test_leases__are_given_back_and_end(workspace: Workspace) -> None:
     publish(workspace, {"wren": [0.9, 0.8]})
     hasty = replace_config(PLAIN, review=ReviewConfig(overlap=0, gold=0, lease_minutes=1e-5))  # 0.6 ms
@@ -209,6 +216,8 @@ def test_second_look__of_conflicts_and_doubts_by_a_third_or_a_lead(workspace: Wo
         say(workspace, page, who, UNSURE, "wren-00002")
         release_page(workspace, page, who)  # type: ignore[arg-type]
     assert next_page(workspace, both, "ada", mode=ReviewMode.SECOND_LOOK) is None
+    assert waiting_for_others(workspace, both, "ada", ReviewMode.SECOND_LOOK) == 2
+    assert waiting_for_others(workspace, both, "ben", ReviewMode.SECOND_LOOK) == 0
     led = next_page(workspace, both, "ben", mode=ReviewMode.SECOND_LOOK)
     assert ids(led) == ["wren-00001", "wren-00002"]
     release_page(workspace, led, "ben")  # type: ignore[arg-type]

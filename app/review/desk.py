@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from app.review.parcels import Event, PageFacts, Parcel, checked_verdicts, read_parcel
 from app.review.pictures import ZOOM_PX, address_of, page_data
 from curation.config import Config
 from curation.errors import CurationError, ReviewError
-from curation.review.deciding import confirm_page, decide, undo
-from curation.review.page_again import page_again
+from curation.review.deciding import confirm_page, decide, is_written, known_categories, undo
+from curation.review.page_again import page_again, page_as_given
 from curation.review.pages import next_page, release_page
 from curation.review.values import ReviewMode, ReviewPage
 from curation.workspace import Workspace
 
-_REMEMBERED = 5  # confirmed pages that undo can bring back to the screen with all their tiles
+_REMEMBERED = 5  # confirmed pages that undo can bring back to the screen with all their tiles, and refused events
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,22 @@ class Desk:
     choice: Choice
     workers: ThreadPoolExecutor
     pages: list[ReadyPage] = field(default_factory=list)  # on screen, then the next one
+    in_browser: frozenset[str] = frozenset()  # ids of the pages that need not be sent again
     confirmed: list[ReadyPage] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)
     zoom: dict[str, Any] | None = None
     evidence: dict[str, Any] | None = None
     undone: dict[str, Any] | None = None
     none_left: bool = False
-    notice: str | None = None
+    notice: str | None = None  # while it is true
+    refused: dict[str, Any] | None = None  # the newest events that can never be written, and why the last cannot
     answers: int = 0
     _coming: Future[ReadyPage | None] | None = None
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """What an image may show, known since this desk was set up."""
+        return known_categories(self.workspace)
 
     def fetch(self, *, wait: bool = False) -> None:
         """Have the page on screen and the one after it; the latter is made ready beside. `wait` for the first."""
@@ -80,10 +88,15 @@ class Desk:
         """Write down what a browser has sent, each event once, and answer what it asks; `may_write` is asked first."""
         for parcel in filter(None, map(read_parcel, values)):
             self.answers += 1
-            if parcel.events and may_write():
-                self._write_down(parcel)
-            elif parcel.events:
-                self.notice = "Not saved: you are not signed in any more, or may not decide here. Sign in again."
+            self.in_browser = parcel.has
+            sent = [one for one in (*parcel.left, parcel) if one.events]
+            if sent and may_write():
+                self._write_down(sent)
+            elif sent:
+                self.notice = (
+                    "Not saved yet: you are not signed in any more, or may not decide here. This browser keeps it "
+                    "until you may. Sign in again."
+                )
             if parcel.zoom is not None:
                 self.zoom = {
                     "sample_id": parcel.zoom,
@@ -128,11 +141,12 @@ class Desk:
         )
         return None if page is None else ReadyPage(page, page_data(self.workspace, self.config, page))
 
-    def _write_down(self, parcel: Parcel) -> None:
+    def _write_down(self, parcels: list[Parcel]) -> None:
         """Write the events; where the journal cannot be written they stay with the browser, which sends them again."""
         self.notice = None
         try:
-            self._write(parcel)
+            for parcel in parcels:
+                self._write(parcel)
         except CurationError as error:
             self.notice = f"Not saved yet, and tried again until it is: {error}"
 
@@ -147,26 +161,39 @@ class Desk:
                 else:
                     self._decide(event, request, parcel.pages)
             except ReviewError as error:  # it cannot be written, however often it is sent
-                self.notice = f"Not saved: {error}"
+                self._refuse(parcel.client, event.seq, f"Not saved: {error}")
             self.acknowledged[parcel.client] = event.seq
+
+    def _refuse(self, client: str, seq: int, said: str) -> None:
+        before = self.refused["seqs"] if self.refused is not None and self.refused["client"] == client else []
+        self.refused = {"client": client, "seqs": [*before, seq][-_REMEMBERED:], "said": said}
 
     def _decide(self, event: Event, request: str, facts: dict[str, PageFacts]) -> None:
         ready = self._page(event.page_id)
+        if ready is None and is_written(self.workspace, self.annotator, request):
+            return  # a tab that is gone did not live to hear it
         page = ready.page if ready is not None else self._forgotten_page(event.page_id, facts)
-        if page is None:
-            return
-        verdicts = checked_verdicts(page, event)
-        if event.kind == "verdicts":
+        verdicts = [] if page is None else checked_verdicts(page, event)
+        if page is not None and event.kind == "verdicts":
             decide(self.workspace, page, self.annotator, verdicts, request=request)
-            return
-        confirm_page(self.workspace, page, self.annotator, verdicts, request=request)
-        if ready is not None and ready in self.pages:
-            self.pages.remove(ready)
-            self.confirmed = [*self.confirmed, ready][-_REMEMBERED:]
-            self.none_left = False
+        elif page is not None:
+            confirm_page(self.workspace, page, self.annotator, verdicts, request=request)
+            if ready is not None and ready in self.pages:
+                self.pages.remove(ready)
+                self.confirmed = [*self.confirmed, ready][-_REMEMBERED:]
+                self.none_left = False
+        if len(verdicts) < len(event.verdicts):
+            raise ReviewError(
+                f"{len(event.verdicts) - len(verdicts)} of {len(event.verdicts)} verdicts are on images that this page "
+                "does not have any more.",
+                hint="They come again on a later page, if they are still in the newest run.",
+            )
 
     def _undo(self, client: str, event: Event, request: str) -> None:
-        taken_back = undo(self.workspace, self.annotator, event.steps, request=request) if event.steps else []
+        of = None if event.of is None else f"{client}/{event.of}"
+        taken_back = []
+        if event.steps:
+            taken_back = undo(self.workspace, self.annotator, event.steps, request=request, of=of)
         self.undone = {"client": client, "seq": event.seq, "samples": [decision.sample_id for decision in taken_back]}
         again = next((ready for ready in self.confirmed if ready.page.page_id == event.page_id), None)
         if again is not None and event.reopens:
@@ -179,9 +206,12 @@ class Desk:
         return next(found, None)
 
     def _forgotten_page(self, page_id: str | None, facts: dict[str, PageFacts]) -> ReviewPage | None:
-        """A page that was given out before this server was started."""
-        said = facts.get(page_id or "")
-        if page_id is None or said is None:
+        """A page that was given out before this server was started, or to another tab."""
+        if page_id is None:
+            return None
+        if (given := page_as_given(self.workspace, self.annotator, page_id)) is not None:
+            return given
+        if (said := facts.get(page_id)) is None:
             return None
         return page_again(
             self.workspace,

@@ -89,8 +89,9 @@ def start_export(workspace: Workspace, order: ExportOrder) -> ExportJob:
 
 
 def finished_exports(workspace: Workspace) -> list[Path]:
-    """The exports below `exports/`, by name."""
-    return sorted(path.parent for path in workspace.exports.glob("*/manifest.json"))
+    """The exports below `exports/`, by name; what is still being written, or was left so, has a name with a dot."""
+    found = (path.parent for path in workspace.exports.glob("*/manifest.json"))
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:

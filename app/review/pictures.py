@@ -12,7 +12,6 @@ from curation.review.values import ReviewMode, ReviewPage, Tile
 from curation.workspace import Workspace
 
 TILE_PX = 256  # sharp at the largest tile size of the slider
-REFERENCE_PX = 160
 ZOOM_PX = 1280
 
 _QUESTIONS = {
@@ -38,14 +37,14 @@ def addresses_of(
 def page_data(workspace: Workspace, config: Config, page: ReviewPage) -> dict[str, Any]:
     """A page with its pictures, as JSON takes it."""
     before, after = _QUESTIONS[page.mode]
-    references = addresses_of(workspace, config, page.references, REFERENCE_PX).values()
-    pictures = addresses_of(workspace, config, [tile.sample_id for tile in page.tiles], TILE_PX)
+    shown = [*page.references, *(tile.sample_id for tile in page.tiles)]
+    pictures = addresses_of(workspace, config, shown, TILE_PX)
     return {
         "page_id": page.page_id,
         "mode": page.mode.value,
         "run_id": page.run_id,
         "question": {"before": before, "name": page.category, "after": after},
-        "references": [address for address in references if address is not None],
+        "references": [address for name in page.references if (address := pictures[name]) is not None],
         "tiles": [_tile_data(tile, pictures[tile.sample_id]) for tile in page.tiles],
     }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from curation.standing import votes_of
-from curation.store.decisions import standing_decisions
+from curation.store.decisions import seen_by_several, standing_decisions
 from curation.store.journal import journal
 from curation.values import Decision, DecisionAction
 from curation.workspace import Workspace
@@ -99,7 +99,7 @@ def agreement_of(votes: Sequence[Mapping[str, Hashable]]) -> Agreement:
 def agreement(workspace: Workspace) -> Agreement:
     """How far the annotators of this workspace agree on the samples that several of them saw."""
     with journal(workspace.journal) as connection:
-        standing = standing_decisions(connection, with_context=False)
+        standing = standing_decisions(connection, seen_by_several(connection), with_context=False)
     return agreement_of([_verdicts(decisions) for decisions in standing.values() if len(decisions) > 1])
 
 

@@ -18,6 +18,7 @@ from curation.store.decisions import (
     is_known_request,
     last_steps,
     standing_decisions,
+    steps_of_request,
 )
 from curation.store.gold_checks import gold_ids_of_page
 from curation.store.journal import JournalConnection, begin_writing, journal
@@ -79,11 +80,19 @@ def confirm_page(
     return written
 
 
-def undo(workspace: Workspace, annotator: str, steps: int = 1, *, request: str | None = None) -> list[Decision]:
+def undo(
+    workspace: Workspace,
+    annotator: str,
+    steps: int = 1,
+    *,
+    request: str | None = None,
+    of: str | None = None,
+) -> list[Decision]:
     """Take back the last `steps` decisions of this annotator that still stand, newest first; returns them.
 
-    Across pages, sessions and restarts, and nobody else's. A decision that an older one had been before stands again
-    then. A second call with the same `request` does nothing.
+    Across pages, sessions and restarts, and nobody else's. With `of`, those instead that the request of this name
+    wrote, whatever was decided since. A decision that an older one had been before stands again then. A second call
+    with the same `request` does nothing.
     """
     if steps < 1:
         raise ReviewError(f"at least one step is taken back, not {steps}.", hint="Give a number from 1.")
@@ -92,11 +101,26 @@ def undo(workspace: Workspace, annotator: str, steps: int = 1, *, request: str |
         begin_writing(connection)
         if request is not None and is_known_request(connection, annotator, request):
             return []
-        samples, gold = last_steps(connection, annotator, steps)
-        context = {"undo": steps}
+        if of is None:
+            samples, gold = last_steps(connection, annotator, steps)
+        else:
+            samples, gold = steps_of_request(connection, annotator, of)
+        context = {"undo": len(samples) + len(gold)}
         append_undo(connection, annotator, samples, now, context=context, request=request)
         append_undo(connection, annotator, gold, now, context=context, table="gold_decisions", request=request)
     return [decision for _, decision in (*samples, *gold)]
+
+
+def known_categories(workspace: Workspace) -> list[str]:
+    """Every category that a sample can be relabelled to, in the order of the alphabet."""
+    with journal(workspace.journal) as connection:
+        return sorted(category_ids(connection))
+
+
+def is_written(workspace: Workspace, annotator: str, request: str) -> bool:
+    """Whether decisions of this annotator's request are in the journal."""
+    with journal(workspace.journal) as connection:
+        return is_known_request(connection, annotator_name(annotator), request)
 
 
 def _open_again(

@@ -1,4 +1,4 @@
-"""A page that was given out by a server that is gone: rebuilt for the verdicts that a browser still holds."""
+"""A page that was given out by a server that is gone: found or rebuilt for the verdicts that a browser still holds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from datetime import UTC, datetime, timedelta
 from curation.config import Config
 from curation.review.queue import waiting_samples
 from curation.review.tiles import blinded, read_tiles
-from curation.review.values import ReviewMode, ReviewPage, Tile, annotator_name
+from curation.review.values import ReviewMode, ReviewPage, Tile, annotator_name, page_of_text
 from curation.store.gold_checks import gold_ids_of_page, read_gold_check
 from curation.store.journal import journal
+from curation.store.open_pages import read_open_page
 from curation.store.samples import samples_by_id
 from curation.store.snapshot import snapshot
 from curation.values import Role
 from curation.workspace import Workspace
+
+
+def page_as_given(workspace: Workspace, annotator: str, page_id: str) -> ReviewPage | None:
+    """The page of this id as this annotator got it, while the journal keeps it: until it is given back."""
+    with journal(workspace.journal) as connection:
+        text = read_open_page(connection, page_id, annotator_name(annotator))
+    return None if text is None else page_of_text(text)
 
 
 def page_again(

@@ -51,8 +51,8 @@ def next_page(
     """The next page for this annotator, on lease: nobody else gets its samples meanwhile. `None` where none waits.
 
     One that is on lease to them but not among `held`, which a closed browser or a killed server has left, is given
-    again, with what they decided on it as presets. Without `category`, a new page is of that with most errors to be
-    expected. Raises `ReviewError` for a page that cannot be.
+    again, with what they decided on it as presets. Without `category`, a new page is of that where it holds most errors
+    to be expected. Raises `ReviewError` for a page that cannot be.
     """
     annotator, size = annotator_name(annotator), _checked_size(size or config.review.page_size)
     queue, now = review_queue(workspace), datetime.now(UTC)
@@ -155,6 +155,9 @@ def _choose(
     left_out[window] = True
     left_out[queue.rows_of(trusted)] = True
     references = queue.trusted_rows(config, name, config.review.reference_strip, left_out)
+    if len(references) == 0:  # the page holds all of a small category: its own best ones are better than none
+        left_out[window] = queue.waiting_for_anyone(config, ReviewMode.AUDIT)[window]
+        references = queue.trusted_rows(config, name, config.review.reference_strip, left_out)
     return _Choice(
         page_id,
         name,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
-from curation.config import Config
-from curation.decoding import ImageReference
+from curation.config import Config, ImagesConfig
+from curation.decoding import DecodingPool, ImageReference
 from curation.errors import ReviewError
 from curation.files import replace_bytes
+from curation.review.queue import loaded_queue
 from curation.store.gold_checks import pictures_of_checks
 from curation.store.journal import journal
 from curation.store.samples import samples_by_id
-from curation.store.snapshot import snapshot
-from curation.thumbnails import draw_pictures
+from curation.thumbnails import draw_pictures, picture_pool
 from curation.values import Sample
 from curation.workspace import Workspace
 
 LARGEST_PX = 2048  # a screen; what may be asked for without end would fill the disk
+_END_OF_JPEG = b"\xff\xd9"
 _QUALITY = 80  # people look at these for hours; 12 kB at 256 px
 
 
@@ -49,9 +52,10 @@ def thumbnails(
     }
     if missing:
         workspace.thumbnails.mkdir(exist_ok=True)
-        for digest, picture in draw_pictures(missing.values(), longest_px, _QUALITY, config.images).items():
+        pool = _decoders(config.images)
+        for digest, picture in draw_pictures(missing.values(), longest_px, _QUALITY, config.images, pool=pool).items():
             if picture.data:
-                replace_bytes(paths[digest], picture.data)
+                replace_bytes(paths[digest], picture.data, durable=False)
             drawn[digest] = picture.data or None
     return {name: drawn.get(samples[name].sha256) if name in samples else None for name in sample_ids}
 
@@ -60,13 +64,22 @@ def _samples(workspace: Workspace, sample_ids: Sequence[str]) -> Mapping[str, Sa
     """What was asked for -> the sample whose picture that is."""
     with journal(workspace.journal) as to_journal:
         shown = pictures_of_checks(to_journal, sample_ids)
-    with snapshot(workspace) as connection:
+    with loaded_queue(workspace).snapshot.reading() as connection:
         samples = samples_by_id(connection, [shown.get(name, name) for name in sample_ids])
     return {name: samples[shown.get(name, name)] for name in sample_ids if shown.get(name, name) in samples}
 
 
+@cache
+def _decoders(images: ImagesConfig) -> DecodingPool:
+    """Decoding processes that stay, for everybody: starting them takes longer than drawing a page."""
+    pool = picture_pool(images)
+    atexit.register(pool.close)
+    return pool
+
+
 def _cached(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
         return None
+    return data if data.endswith(_END_OF_JPEG) else None  # cut short by a power failure

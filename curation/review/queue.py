@@ -137,8 +137,8 @@ class ReviewQueue:
     def next_rows(self, open_rows: BoolArray, size: int, category: str | None, mode: ReviewMode) -> Rows:
         """The next page among `open_rows` (N,), all of one category; empty when there is nothing.
 
-        The category with most errors to be expected, unless one is given, and the most suspicious of its samples; in an
-        audit the category and the samples are drawn, so that no place on a page says anything.
+        The most suspicious samples of the category where such a page holds most errors to be expected, unless one is
+        given; in an audit the category and the samples are drawn, so that no place on a page says anything.
         """
         rows: Rows = np.flatnonzero(open_rows)
         if category is not None:
@@ -153,8 +153,11 @@ class ReviewQueue:
             ids = self.order.sample_ids
             draws = [fair_draw(f"audit {self._audit_id}", ids[row]) for row in chosen]
             return np.asarray(chosen[np.argsort(draws)][:size])
-        errors = np.bincount(codes, weights=self.order.suspicion[rows])
-        errors[np.bincount(codes) == 0] = -1
+        samples = np.bincount(codes)
+        first_of = np.cumsum(samples) - samples
+        on_page: BoolArray = np.arange(len(codes)) - first_of[codes] < size
+        errors = np.bincount(codes[on_page], weights=self.order.suspicion[rows[on_page]])
+        errors[samples == 0] = -1
         first: Rows = rows[codes == int(errors.argmax())][:size]
         return first
 
@@ -205,6 +208,16 @@ def waiting_samples(workspace: Workspace, config: Config, annotator: str, mode: 
             queue.catch_up(connection)
         rows = np.flatnonzero(queue.waiting(annotator, config, mode))
     return [queue.order.sample_ids[row] for row in rows]
+
+
+def waiting_for_others(workspace: Workspace, config: Config, annotator: str, mode: ReviewMode) -> int:
+    """How many samples wait for somebody, but not for this annotator."""
+    queue = review_queue(workspace)
+    with queue.lock:
+        with journal(workspace.journal) as connection:
+            queue.catch_up(connection)
+        everyones, own = queue.waiting_for_anyone(config, mode), queue.waiting(annotator, config, mode)
+    return int((everyones & ~own).sum())
 
 
 def loaded_queue(workspace: Workspace) -> ReviewQueue:

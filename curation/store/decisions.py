@@ -98,10 +98,24 @@ def standing_decisions(
     return {sample_id: list(of_one) for sample_id, of_one in groupby(decisions, key=lambda one: one.sample_id)}
 
 
+def seen_by_several(connection: JournalConnection) -> list[str]:
+    """The samples on which more than one annotator has ever decided."""
+    rows = connection.execute(
+        "SELECT sample_id FROM decisions GROUP BY sample_id HAVING min(annotator) <> max(annotator)"
+    )
+    return [row[0] for row in rows]
+
+
 def changed_since(connection: JournalConnection, decision_id: int) -> set[str]:
     """The samples that anything was written about after this number."""
     rows = connection.execute("SELECT DISTINCT sample_id FROM decisions WHERE decision_id > ?", (decision_id,))
     return {row[0] for row in rows}
+
+
+def records_since(connection: JournalConnection, moment: datetime) -> int:
+    """How many decisions, undone ones and their undoing included, were written after this moment."""
+    row = connection.execute("SELECT count(*) FROM decisions WHERE decided_at > ?", (moment.isoformat(),)).fetchone()
+    return int(row[0])
 
 
 def newest_record(connection: JournalConnection) -> tuple[int, str]:
@@ -136,6 +150,21 @@ def last_steps(
         [numbered for _, table, numbered in newest if table == "decisions"],
         [numbered for _, table, numbered in newest if table == "gold_decisions"],
     )
+
+
+def steps_of_request(
+    connection: JournalConnection, annotator: str, request: str
+) -> tuple[list[NumberedDecision], list[NumberedDecision]]:
+    """The decisions that this annotator's request wrote and that stand, newest first, like `last_steps`."""
+
+    def written_to(table: Table) -> list[NumberedDecision]:
+        query = f"""
+            SELECT d.decision_id, {_COLUMNS}, d.context FROM {table} d
+            WHERE d.request = ? AND d.annotator = ? AND {STANDS.format(table=table)} ORDER BY d.decision_id DESC
+        """  # noqa: S608 - constants
+        return [(row[0], _decision(*row[1:])) for row in connection.execute(query, (request, annotator))]
+
+    return written_to("decisions"), written_to("gold_decisions")
 
 
 def standing_by_number(connection: JournalConnection, numbers: Sequence[int]) -> list[NumberedDecision]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from curation.store.connection import Connection
-from curation.store.rows import fetch_rows, insert_rows
+from curation.store.rows import fetch_rows, insert_rows, is_one_of
 from curation.values import CategorySimilarity, Evidence
 
 _COLUMNS = {
@@ -18,7 +18,6 @@ _COLUMNS = {
     "own_cosine": pa.float32(),
     "nearest": pa.list_(pa.struct([("category", pa.string()), ("similarity", pa.float32())])),
 }
-_SOME = " WHERE sample_id IN (SELECT unnest(?))"
 
 
 def replace_evidence(connection: Connection, evidence: Sequence[Evidence]) -> None:
@@ -40,9 +39,9 @@ def replace_evidence(connection: Connection, evidence: Sequence[Evidence]) -> No
 
 def read_evidence(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, Evidence]:
     """Sample id -> evidence of every scored sample, or of these."""
-    some, parameters = ("", ()) if sample_ids is None else (_SOME, (list(sample_ids),))
+    some = "" if sample_ids is None else f" WHERE {is_one_of('sample_id', sample_ids)}"
     query = f"SELECT {', '.join(_COLUMNS)} FROM evidence{some} ORDER BY sample_id"  # noqa: S608 - constants
-    return {row[0]: _evidence(*row) for row in fetch_rows(connection, query, parameters)}
+    return {row[0]: _evidence(*row) for row in fetch_rows(connection, query, sample_ids or ())}
 
 
 def _evidence(

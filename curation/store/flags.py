@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from curation.store.connection import Connection
-from curation.store.rows import fetch_rows, insert_rows
+from curation.store.rows import fetch_rows, insert_rows, is_one_of
 from curation.values import Flag, FlagName
 
 _COLUMNS = {
@@ -16,7 +16,6 @@ _COLUMNS = {
     "reason": pa.string(),
     "copies": pa.list_(pa.string()),
 }
-_SOME = " WHERE sample_id IN (SELECT unnest(?))"
 
 
 def replace_flags(connection: Connection, flags: Sequence[Flag]) -> None:
@@ -28,10 +27,10 @@ def replace_flags(connection: Connection, flags: Sequence[Flag]) -> None:
 
 def read_flags(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, list[Flag]]:
     """Sample id -> its flags, by flag name; of all samples or of these."""
-    some, parameters = ("", ()) if sample_ids is None else (_SOME, (list(sample_ids),))
+    some = "" if sample_ids is None else f" WHERE {is_one_of('sample_id', sample_ids)}"
     query = f"SELECT sample_id, name, reason, copies FROM flags{some} ORDER BY ALL"  # noqa: S608 - constants
     flags: dict[str, list[Flag]] = {}
-    for sample_id, name, reason, copies in fetch_rows(connection, query, parameters):
+    for sample_id, name, reason, copies in fetch_rows(connection, query, sample_ids or ()):
         flags.setdefault(sample_id, []).append(Flag(sample_id, FlagName(name), reason, tuple(copies or ())))
     return flags
 

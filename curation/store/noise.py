@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from curation.store.connection import Connection
-from curation.store.rows import fetch_rows, insert_rows
+from curation.store.rows import fetch_rows, insert_rows, is_one_of
 from curation.values import CategoryNoise, NoiseEstimate
 
 _ESTIMATES = {
@@ -25,7 +25,6 @@ _CATEGORIES = {
     "low": pa.float64(),
     "high": pa.float64(),
 }
-_SOME = " WHERE sample_id IN (SELECT unnest(?))"
 
 
 def replace_noise(
@@ -50,9 +49,9 @@ def replace_noise(
 
 def read_noise_estimates(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, NoiseEstimate]:
     """Sample id -> what the noise model says of it; of all samples or of these."""
-    some, parameters = ("", ()) if sample_ids is None else (_SOME, (list(sample_ids),))
+    some = "" if sample_ids is None else f" WHERE {is_one_of('sample_id', sample_ids)}"
     query = f"SELECT {', '.join(_ESTIMATES)} FROM noise_estimates{some} ORDER BY sample_id"  # noqa: S608 - constants
-    return {row[0]: NoiseEstimate(*row) for row in fetch_rows(connection, query, parameters)}
+    return {row[0]: NoiseEstimate(*row) for row in fetch_rows(connection, query, sample_ids or ())}
 
 
 def read_category_noise(connection: Connection) -> list[CategoryNoise]:

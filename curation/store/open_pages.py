@@ -24,6 +24,13 @@ def put_open_page(
     )
 
 
+def read_open_page(connection: JournalConnection, page_id: str, annotator: str) -> str | None:
+    """The page of this id, where it is kept and this annotator's."""
+    query = "SELECT page FROM open_pages WHERE page_id = ? AND annotator = ?"
+    row = connection.execute(query, (page_id, annotator)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def find_open_page(
     connection: JournalConnection,
     annotator: str,

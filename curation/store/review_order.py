@@ -64,8 +64,9 @@ def draw_samples(
 ) -> list[tuple[str, str]]:
     """(sample_id, category) of `number` readable samples of one role, drawn by `seed`, of no category `other_than`."""
     query = """
-        SELECT s.sample_id, s.category FROM samples s LEFT JOIN images i USING (sha256)
-        WHERE s.role = ? AND s.category <> ? AND s.sha256 IS NOT NULL AND i.reason IS NULL
+        SELECT s.sample_id, s.category FROM samples s
+        WHERE s.role = ? AND s.category <> ? AND s.sha256 IS NOT NULL
+            AND s.sha256 NOT IN (SELECT sha256 FROM images WHERE reason IS NOT NULL)
         ORDER BY hash(s.sample_id || ?), s.sample_id LIMIT ?
     """
     return [(row[0], row[1]) for row in fetch_rows(connection, query, (role.value, other_than, seed, number))]

@@ -29,6 +29,11 @@ def insert_rows(
     connection.unregister("incoming")
 
 
+def is_one_of(column: str, values: Sequence[str]) -> str:
+    """A condition with a parameter for each of `values`; unlike a list as one parameter, an index can answer it."""
+    return f"{column} IN ({', '.join('?' * len(values))})" if values else "FALSE"
+
+
 def fetch_rows(connection: Connection, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
     """All rows of a query."""
     return connection.execute(query, list(parameters)).fetchall()

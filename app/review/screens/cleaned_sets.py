@@ -17,6 +17,7 @@ from curation.export.difference import export_difference
 from curation.export.formats import FORMATS
 
 _WATCHED = "export_is_watched"
+_NAME = "export_name"
 
 
 def show(session: Session) -> None:
@@ -69,8 +70,10 @@ def _show_export(session: Session, promise: float | None) -> None:
     if _jobs():
         _show_job(session)
     running = _is_running()
+    # Proposed once: a widget whose proposal changes with the minute forgets what was typed into it.
+    st.session_state.setdefault(_NAME, f"{session.workspace.root.name[:48]}-{datetime.now(UTC):%Y%m%d-%H%M}")
     with st.form("export"):
-        name = st.text_input("Name", f"{session.workspace.root.name}-{datetime.now(UTC):%Y%m%d-%H%M}", max_chars=64)
+        name = st.text_input("Name", key=_NAME, max_chars=64)
         export_format = st.selectbox("Format", sorted(FORMATS))
         with_base = st.checkbox("With the clean base images, at weight 1")
         said = "under the flags" if promise is None else f"under noise ≤ {percent(promise)}"
@@ -83,6 +86,7 @@ def _start(session: Session, order: ExportOrder) -> None:
     _refuse_who_may_not(session)
     if not _is_running():  # somebody else may have been faster
         _jobs()[:] = [start_export(session.workspace, order)]
+        del st.session_state[_NAME]
     st.rerun()
 
 

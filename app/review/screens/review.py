@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from app.review.desk import Choice, Desk
 from app.review.session import Session
 from app.review.wording import plain, shown_name
 from curation.review.pages import LARGEST_PAGE, newest_run
+from curation.review.queue import waiting_for_others
 from curation.review.values import ReviewMode
 from curation.store.samples import category_names
 from curation.store.snapshot import snapshot
@@ -25,17 +27,23 @@ _MODES = {
 }
 _NONE_LEFT = {
     ReviewMode.CATEGORY: "Nothing is left to review here. Choose another category, or come back after the next run.",
-    ReviewMode.SECOND_LOOK: "No second look is needed: nobody disagrees.",
+    ReviewMode.SECOND_LOOK: "Nothing waits for a second look by you.",
     ReviewMode.AUDIT: "No audit is open. `curate audit WS --n 200` draws one.",
 }
+_FOR_OTHERS = {
+    ReviewMode.CATEGORY: "{:,} images wait for somebody else to look at them too.",
+    ReviewMode.SECOND_LOOK: "{:,} wait for somebody who has not voted on them, or for one of the leads in curate.toml.",
+    ReviewMode.AUDIT: "{:,} images of it wait for somebody else.",
+}
 _DESK = "review_desk"
-_READERS = 4  # threads that make pages ready for all browsers; decoding itself is done in processes of their own
+_LOOK_FOR_RUNS_EVERY_S = 5.0
+READERS = 4  # threads that make pages ready for all browsers; decoding itself is done in processes of their own
 
 
 def show(session: Session) -> None:
     """Choices in the sidebar, the desk in the middle."""
-    desk = _desk(session, _choice(session))
-    _show_newer_run(session, desk)
+    st.session_state[_DESK] = _desk(session, _choice(session))
+    _show_newer_run()
     _show_desk()
 
 
@@ -68,19 +76,20 @@ def _desk(session: Session, choice: Choice) -> Desk:
     new = Desk(session.workspace, session.config, session.person.name, choice, _workers())
     if desk is not None and desk.annotator == new.annotator:
         new.acknowledged, new.answers = desk.acknowledged, desk.answers
-    st.session_state[_DESK] = new
     return new
 
 
 @st.cache_resource
 def _workers() -> ThreadPoolExecutor:
-    workers = ThreadPoolExecutor(_READERS, thread_name_prefix="pages")
+    workers = ThreadPoolExecutor(READERS, thread_name_prefix="pages")
     workers.submit(import_module, "app.review.evidence")  # takes seconds: before anybody asks for evidence
     return workers
 
 
-def _show_newer_run(session: Session, desk: Desk) -> None:
-    newest = newest_run(session.workspace)
+@st.fragment(run_every=_LOOK_FOR_RUNS_EVERY_S)
+def _show_newer_run() -> None:
+    desk: Desk = st.session_state[_DESK]
+    newest = newest_run(desk.workspace)
     shown = {ready.page.run_id for ready in desk.pages}
     if newest is None or not shown - {newest}:
         return
@@ -89,6 +98,13 @@ def _show_newer_run(session: Session, desk: Desk) -> None:
     if button.button("Use the newer run", width="stretch"):
         desk.leave()
         st.rerun()
+
+
+def _none_left(desk: Desk) -> str:
+    """What to do now, and whether somebody else has something to do."""
+    mode = desk.choice.mode
+    others = waiting_for_others(desk.workspace, desk.config, desk.annotator, mode)
+    return _NONE_LEFT[mode] if not others else f"{_NONE_LEFT[mode]} {_FOR_OTHERS[mode].format(others)}"
 
 
 @st.fragment
@@ -103,19 +119,22 @@ def _show_desk() -> None:
     desk.fetch(wait=True)
     mount_desk(
         {
-            "store": f"curate-outbox/{desk.workspace.root}/{desk.annotator}",
+            "store": "/".join(["curate-outbox", quote(str(desk.workspace.root), ""), quote(desk.annotator, "")]),
             "order": [ready.page.page_id for ready in desk.pages],
             "acked": desk.acknowledged,
             "answers": desk.answers,
             "undone": desk.undone,
             "notice": desk.notice,
-            "none_left": _NONE_LEFT[desk.choice.mode] if desk.none_left else None,
+            "refused": desk.refused,
+            "none_left": _none_left(desk) if desk.none_left else None,
         },
         on_sent=lambda parcels: desk.receive(parcels, may_write),
     )
-    for ready in desk.pages:
-        deliver("page", ready.page.page_id, {"page": ready.data})
+    deliver("categories", "all", {"names": desk.categories})
     if desk.zoom is not None:
         deliver("zoom", "newest", desk.zoom)
     if desk.evidence is not None:
         deliver("evidence", "newest", {"evidence": desk.evidence})
+    for ready in desk.pages:
+        if ready.page.page_id not in desk.in_browser:  # it is a megabyte, and keeps what it was given
+            deliver("page", ready.page.page_id, {"page": ready.data})

@@ -1,6 +1,6 @@
-// What lies over the tiles: the enlarged image, the evidence, the help. One at a time; Escape closes it.
+// What lies over the tiles: the enlarged image, the evidence, the choice of a category, the help. One at a time; Escape closes it.
 
-let overlay = null; // null, "zoom", "evidence", "help"
+let overlay = null; // null, "zoom", "evidence", "choose", "help"
 let zoomedSample = null;
 let evidence = null;
 let returnFocus = null;

@@ -1,14 +1,14 @@
 // What keys and clicks do. Everything answers from this browser's memory at once; the outbox tells the server.
 
 let reopened = null; // a page whose confirmation was taken back, until the server says so too
-const done = []; // what undo takes back, newest last: { page_id, steps, before, confirmed }
+const done = []; // what undo takes back, newest last: { page_id, seq, steps, before, confirmed }
 
 function decideOn(page, verdicts, key) {
   const before = new Map(verdicts.map((verdict) => [verdict.sample_id, page.own.get(verdict.sample_id)]));
   const sent = verdicts.map((verdict) => ({ ...verdict, key }));
-  for (const verdict of sent) page.own.set(verdict.sample_id, verdict);
-  done.push({ page_id: page.page_id, steps: sent.length, before, confirmed: false });
-  post({ type: "verdicts", page_id: page.page_id, verdicts: sent });
+  const seq = post({ type: "verdicts", page_id: page.page_id, verdicts: sent });
+  for (const verdict of sent) page.own.set(verdict.sample_id, { ...verdict, seq });
+  done.push({ page_id: page.page_id, seq, steps: sent.length, before, confirmed: false });
   repaint(sent.map((verdict) => verdict.sample_id));
   say(sent.length === 1 ? `${shown.cursor + 1}: ${sent[0].action} ${wordOf(sent[0])}` : `${sent.length} images: ${sent[0].action}`);
 }
@@ -35,9 +35,10 @@ function toggleTile(index) {
 
 function confirmPage() {
   const left = rest(shown);
-  done.push({ page_id: shown.page_id, steps: left.length, before: new Map(), confirmed: true });
+  const seq = post({ type: "confirm", page_id: shown.page_id, verdicts: left });
+  done.push({ page_id: shown.page_id, seq, steps: left.length, before: new Map(), confirmed: true });
   confirmed.add(shown.page_id);
-  post({ type: "confirm", page_id: shown.page_id, verdicts: left });
+  dismissRefusal();
   say("Page confirmed.");
   chooseShown();
 }
@@ -48,7 +49,7 @@ function undo() {
     post({ type: "undo", page_id: null, steps: 1 });
     return;
   }
-  post({ type: "undo", page_id: last.page_id, steps: last.steps, reopens: last.confirmed });
+  post({ type: "undo", page_id: last.page_id, of: last.seq, steps: last.steps, reopens: last.confirmed });
   const page = pages.get(last.page_id);
   if (!page) return;
   if (last.confirmed) {
@@ -65,6 +66,22 @@ function undo() {
   const first = page.tiles.findIndex((tile) => last.before.has(tile.sample_id));
   if (first >= 0 && page === shown) moveTo(first);
   say("Undone.");
+}
+
+/** What was said in these events is not in the journal, and never will be: what stood before stands. */
+function forgetRefused(seqs) {
+  for (let place = done.length - 1; place >= 0; place -= 1) {
+    const { seq, page_id: id, before } = done[place];
+    if (!seqs.has(seq)) continue;
+    done.splice(place, 1);
+    const own = pages.get(id)?.own;
+    for (const [sample, earlier] of before) {
+      if (own?.get(sample)?.seq !== seq) continue; // decided on again since
+      if (earlier) own.set(sample, earlier);
+      else own.delete(sample);
+    }
+  }
+  if (shown) repaint(shown.tiles.map((tile) => tile.sample_id));
 }
 
 /** The server took back what this browser had forgotten: the tiles stand as they were set beforehand. */

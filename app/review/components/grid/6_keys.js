@@ -5,11 +5,12 @@ const ACTIONS = {
   w: () => giveVerdict((tile) => suggestionOf(shown, tile), "w"),
   e: () => giveAction("drop", "e"),
   n: () => giveAction("unsure", "n"),
+  t: openChooser,
   x: markRange,
   v: openEvidence,
   z: undo,
   Enter: confirmPage,
-  Escape: endRange,
+  Escape: () => (endRange(), dismissRefusal()),
 };
 const MOVES = {
   ArrowLeft: () => shown.cursor - 1,

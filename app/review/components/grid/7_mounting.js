@@ -1,5 +1,6 @@
 // The component's door. It is mounted several times, told apart by `data.kind`: the desk, small and renewed at every
-// answer, and what is heavy and stays the same: pages, one enlarged image, the evidence of one sample.
+// answer, and what is heavy and stays the same: pages, one enlarged image, the evidence of
+// one sample, the names of all categories.
 
 const SIZE_KEY = "curate-tile-size";
 const DEFAULT_TILE_PX = 132;
@@ -7,7 +8,7 @@ const DEFAULT_TILE_PX = 132;
 export default function (component) {
   const { data, parentElement } = component;
   if (!data) return;
-  ({ desk: mountDesk, page: mountPage, zoom: mountZoom, evidence: mountEvidence })[data.kind](data, parentElement, component);
+  ({ desk: mountDesk, page: mountPage, zoom: mountZoom, evidence: mountEvidence, categories: mountCategories })[data.kind](data, parentElement, component);
 }
 
 function mountDesk(data, parentElement, component) {
@@ -17,10 +18,11 @@ function mountDesk(data, parentElement, component) {
   root = parentElement;
   if (fresh || !find(".desk").dataset.ready) prepareDesk();
   if (status.store !== undefined && status.store !== data.store) leaveEverything();
+  const isAnswer = status.answers !== data.answers;
   status = { ...data, order: orderWithReopened(data.order) };
-  adoptOutboxes(data.store);
-  acknowledge(data.acked[outbox.client] ?? 0);
-  forgetPages([...data.order, ...done.map((one) => one.page_id)]);
+  openOutbox(data.store);
+  acknowledge(data.acked);
+  forgetPages([...status.order, ...done.map((one) => one.page_id)]);
   if (data.undone?.client === outbox.client && data.undone.seq > lastUndone) {
     lastUndone = data.undone.seq;
     undoneElsewhere(data.undone.samples);
@@ -31,9 +33,10 @@ function mountDesk(data, parentElement, component) {
   }
   chooseShown();
   if (!shown) find(".empty").textContent = data.none_left ?? "The next page is being made ready …";
-  find(".notice").textContent = data.notice ?? "";
-  find(".notice").hidden = !data.notice;
+  hearRefusal(data.refused);
+  paintNotice();
   askForMore();
+  if (isAnswer) answered();
   paintSaving();
 }
 
@@ -43,6 +46,29 @@ function orderWithReopened(order) {
   return reopened === null ? order : [reopened, ...order];
 }
 
+let refusal = null; // { client, seqs, said } as the server last told it
+let refusalIsRead = true;
+
+/** What can never be saved must not look as if it were. */
+function hearRefusal(refused) {
+  if (!refused || (refusal?.client === refused.client && refusal.seqs.at(-1) === refused.seqs.at(-1))) return;
+  refusal = refused;
+  refusalIsRead = false;
+  if (refused.client === outbox.client) forgetRefused(new Set(refused.seqs));
+}
+
+/** A refusal stays to be read until Escape or the next page, however fast somebody types on. */
+function dismissRefusal() {
+  refusalIsRead = true;
+  paintNotice();
+}
+
+function paintNotice() {
+  const line = find(".notice");
+  line.textContent = [status.notice, refusalIsRead ? null : refusal.said].filter(Boolean).join(" ");
+  line.hidden = !line.textContent;
+}
+
 const ASK_AGAIN_MS = 600;
 let asking = null;
 let lastUndone = 0;
@@ -50,9 +76,10 @@ let lastUndone = 0;
 /** Until the page after this one is here, or there is none. */
 function askForMore() {
   clearTimeout(asking);
-  outbox.asked = {};
-  const waiting = (status.order ?? []).filter((id) => pages.has(id) && !confirmed.has(id));
-  if (waiting.length < 2 && !status.none_left && root?.host?.isConnected)
+  const order = status.order ?? [];
+  const waiting = order.filter((id) => pages.has(id) && !confirmed.has(id));
+  const isComplete = waiting.length >= 2 || (status.none_left && order.every((id) => pages.has(id)));
+  if (!isComplete && root?.host?.isConnected)
     asking = setTimeout(() => ask({ page: true }), ASK_AGAIN_MS);
 }
 
@@ -66,6 +93,11 @@ function mountZoom(data) {
   enlarged.set(data.sample_id, data.picture);
   const tile = shown?.tiles.find((one) => one.sample_id === data.sample_id);
   if (overlay === "zoom" && zoomedSample === data.sample_id && tile) paintZoom(tile);
+}
+
+function mountCategories(data) {
+  categories = data.names;
+  if (overlay === "choose") listMatches();
 }
 
 function mountEvidence(data) {
@@ -85,6 +117,7 @@ function prepareDesk() {
   });
   resize();
   listenToMouse();
+  listenToChooser();
 }
 
 /** Another annotator sits down at this browser. */

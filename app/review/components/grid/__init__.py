@@ -35,10 +35,11 @@ def mount_desk(data: Mapping[str, Any], on_sent: Callable[[list[Any]], None]) ->
 
 
 def deliver(kind: str, name: str, data: Mapping[str, Any]) -> None:
-    """Hand the desk a `page`, a `zoom` or the `evidence`; the same `name` and `data` travel only once."""
+    """Hand the desk a `page`, a `zoom`, the `evidence` or all `categories`; the same of one `name` travel only once."""
     _mount_delivery(key=f"{kind}-{name}", data={"kind": kind, **data})
 
 
 def _parcels(key: str) -> list[Any]:
-    sent = st.session_state[key].get("sent")
+    # Nothing where another screen was opened meanwhile; the browser keeps what it sent, and sends it again.
+    sent = st.session_state.get(key, {}).get("sent")
     return [] if sent is None else [sent]

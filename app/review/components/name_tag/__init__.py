@@ -27,5 +27,5 @@ def recall_name(told: Callable[[str], None]) -> None:
 
 
 def _recalled() -> str:
-    name = st.session_state["name_tag_recall"].get("recalled")
+    name = st.session_state.get("name_tag_recall", {}).get("recalled")
     return name if isinstance(name, str) else ""
