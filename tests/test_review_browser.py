@@ -61,6 +61,24 @@ def test_mouse__does_what_keys_do(page: Page, server: ReviewServer) -> None:
     assert None not in actions_of(server.workspace, shown)
 
 
+def test_any_category__is_found_by_a_part_of_its_name(page: Page, server: ReviewServer) -> None:
+    shown = begin(page, server, "knows better")
+    press(page, "x", "ArrowRight", "t")  # a base category, which is none of the likely ones
+    page.keyboard.type("gle")
+    expect(page.get_by_role("option", name="eagle")).to_have_attribute("aria-selected", "true")
+    press(page, "Enter", "ArrowRight", "t")
+    expect(page.get_by_role("option", name="owl")).to_be_visible()  # all of them, before anything is typed
+    page.keyboard.type("no such name")
+    press(page, "Enter")
+    expect(page.get_by_role("dialog", name="Another category")).to_be_visible()
+    press(page, "Escape")
+    expect(tile(page, 2)).to_be_focused()
+    all_saved(page)
+    decided = decisions_of(server.workspace)
+    assert [(decided[name].category, decided[name].context["key"]) for name in shown[:2]] == [("eagle", "t")] * 2
+    assert actions_of(server.workspace, shown[2:]) == [None] * (SIZE - 2)
+
+
 def test_keys__decide_nothing_behind_a_dialog_in_a_field_or_for_the_browser(page: Page, server: ReviewServer) -> None:
     shown = begin(page, server, "looks closely")
     small = page.locator(".tile img").first.get_attribute("src")
