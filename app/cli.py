@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.verbs.audit import audit
+from app.verbs.backup import backup
+from app.verbs.doctor import doctor
 from app.verbs.export import export
+from app.verbs.nightly import nightly
 from app.verbs.options import JsonOption, RoleName, WorkspaceArgument
 from app.verbs.report import report
+from app.verbs.restore import restore
 from app.verbs.review import review
 from app.verbs.search import search
 from curation.errors import CurationError
@@ -218,6 +222,10 @@ app.command()(audit)
 app.command()(search)
 app.command()(report)
 app.command()(review)
+app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
+app.command()(nightly)
 
 
 @app.command()

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from curation.config_section import Section
 from curation.errors import ConfigError
+from curation.nightly_config import NightlyConfig
 from curation.values import FlagName
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ImagesConfig(_Section):
+class ImagesConfig(Section):
     """How images are decoded."""
 
     max_pixels: int = Field(
@@ -32,7 +31,7 @@ class ImagesConfig(_Section):
     timeout_s: float = Field(30.0, gt=0, description="seconds one image may take before its worker is ended")
 
 
-class EmbeddingConfig(_Section):
+class EmbeddingConfig(Section):
     """How images become embeddings."""
 
     encoder: str = Field(
@@ -43,7 +42,7 @@ class EmbeddingConfig(_Section):
     shard_size: int = Field(1024, ge=1, description="embeddings in one shard; a killed run loses at most one shard")
 
 
-class SimilarityConfig(_Section):
+class SimilarityConfig(Section):
     """How the similarity network is trained (methods: SimTrans, NeurIPS 2021)."""
 
     head: Literal["concat2", "concat4", "metric"] = Field(
@@ -88,7 +87,7 @@ class SimilarityConfig(_Section):
     device: Device = Field("auto", description="auto takes a GPU where there is one")
 
 
-class ScoringConfig(_Section):
+class ScoringConfig(Section):
     """How pairs are compared."""
 
     exact_up_to: int = Field(
@@ -104,7 +103,7 @@ class ScoringConfig(_Section):
     device: Device = Field("auto", description="auto takes a GPU where there is one")
 
 
-class WeightsConfig(_Section):
+class WeightsConfig(Section):
     """How pair similarities become sample weights."""
 
     symmetric: bool = Field(True, description="average both orders of a pair (published savg); false = rows only (avg)")
@@ -114,7 +113,7 @@ class WeightsConfig(_Section):
     self_pairs: bool = Field(False, description="count the pair of an image with itself (published true)")
 
 
-class NoiseConfig(_Section):
+class NoiseConfig(Section):
     """How it is learned, on noise made in base categories, which web categories are wrong."""
 
     enabled: bool = Field(
@@ -130,7 +129,7 @@ class NoiseConfig(_Section):
     seed: int = Field(0, ge=0, description="the same seed makes the same noise")
 
 
-class FlagsConfig(_Section):
+class FlagsConfig(Section):
     """Where a suspicion begins."""
 
     noise_probability: float = Field(
@@ -141,7 +140,7 @@ class FlagsConfig(_Section):
     )
 
 
-class DuplicatesConfig(_Section):
+class DuplicatesConfig(Section):
     """When two pictures are near copies of each other: resized, recompressed, cropped, framed, mirrored, retouched."""
 
     neighbours: int = Field(
@@ -161,7 +160,7 @@ class DuplicatesConfig(_Section):
     )
 
 
-class QualityConfig(_Section):
+class QualityConfig(Section):
     """When an image is hardly worth looking at; such images are flagged, not set aside (see `cleaned_set`)."""
 
     min_side_px: int = Field(16, ge=1, description="shorter side; below, not even small benchmark images (32 px) go")
@@ -174,7 +173,7 @@ class QualityConfig(_Section):
     )
 
 
-class CleanedSetConfig(_Section):
+class CleanedSetConfig(Section):
     """What is left out of a cleaned set."""
 
     set_aside: tuple[FlagName, ...] = Field(
@@ -190,7 +189,7 @@ class CleanedSetConfig(_Section):
     )
 
 
-class PromiseConfig(_Section):
+class PromiseConfig(Section):
     """How far the noise model is trusted when an export promises its noise."""
 
     calibration_error: float = Field(
@@ -201,10 +200,12 @@ class PromiseConfig(_Section):
     )
 
 
-class ReviewConfig(_Section):
+class ReviewConfig(Section):
     """How people review what is suspected, in the review app."""
 
-    page_size: int = Field(60, ge=1, le=500, description="images on a page")
+    page_size: int = Field(
+        60, ge=1, le=500, description="images on a page at most; it ends before those that are surely right"
+    )
     reference_strip: int = Field(8, ge=0, le=50, description="trusted images of the category shown above a page")
     preset_noise: float = Field(
         0.5, gt=0, le=1, description="from this noise probability on a verdict other than keep is set beforehand"
@@ -233,7 +234,7 @@ class ReviewConfig(_Section):
     )
 
 
-class Config(_Section):
+class Config(Section):
     """Everything a workspace can be told."""
 
     images: ImagesConfig = ImagesConfig()
@@ -248,6 +249,7 @@ class Config(_Section):
     cleaned_set: CleanedSetConfig = CleanedSetConfig()
     promise: PromiseConfig = PromiseConfig()
     review: ReviewConfig = ReviewConfig()
+    nightly: NightlyConfig = NightlyConfig()
 
 
 def read_config(path: Path) -> Config:
@@ -282,24 +284,36 @@ def write_config(config: Config, path: Path) -> None:
 def render_config(config: Config) -> str:
     """The text of a `curate.toml`: every section and key, explained."""
     lines = ["# Configuration of this workspace. Every key is optional; an unknown one stops the program."]
-    for section_name in Config.model_fields:
-        section: _Section = getattr(config, section_name)
-        lines += ["", f"# {(type(section).__doc__ or '').strip()}", f"[{section_name}]"]
+    for name, section in _sections(config):
+        lines += ["", f"# {(type(section).__doc__ or '').strip()}", f"[{name}]"]
+        values = section.model_dump(mode="json")
         for key, field in type(section).model_fields.items():
-            lines += [f"# {field.description}", f"{key} = {_toml(section.model_dump(mode='json')[key])}"]
+            if not isinstance(getattr(section, key), Section):
+                lines += [f"# {field.description}", f"{key} = {_toml(values[key])}"]
     return "\n".join(lines) + "\n"
 
 
+def _sections(config: Section, within: str = "") -> Iterator[tuple[str, Section]]:
+    """Every section by its name in TOML, each before the sections within it."""
+    for key in type(config).model_fields:
+        if isinstance(section := getattr(config, key), Section):
+            yield f"{within}{key}", section
+            yield from _sections(section, f"{within}{key}.")
+
+
 def _toml(value: Any) -> str:
-    """JSON's scalars and lists are TOML, but for DEL, which TOML wants escaped."""
+    """JSON's scalars are TOML, but for DEL, which TOML wants escaped."""
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def known_keys() -> list[str]:
     """Every section and every `section.key`."""
-    sections = list(Config.model_fields)
-    keys = [f"{name}.{key}" for name in sections for key in type(getattr(Config(), name)).model_fields]
-    return sections + keys
+    sections = dict(_sections(Config()))
+    return [*sections, *(f"{name}.{key}" for name, section in sections.items() for key in type(section).model_fields)]
 
 
 def _nearest(key: str) -> str:

@@ -7,6 +7,11 @@ import torch
 from curation.errors import ConfigError
 
 
+def visible_gpus() -> list[str]:
+    """The names of the GPUs that torch sees."""
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+
+
 def choose_device(name: str) -> torch.device:
     """The torch device called `name`; "auto" takes a GPU where torch sees one.
 

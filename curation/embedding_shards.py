@@ -9,7 +9,7 @@ reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -39,9 +39,14 @@ class Shards:
 
 def shards_of(embeddings_folder: Path, encoder_identity: str) -> Shards:
     """The shards of one encoder; the folder is made if need be."""
-    folder = embeddings_folder / re.sub(r"[^A-Za-z0-9._-]+", "-", encoder_identity)
+    folder = folder_of(embeddings_folder, encoder_identity)
     folder.mkdir(parents=True, exist_ok=True)
     return Shards(folder)
+
+
+def folder_of(embeddings_folder: Path, encoder_identity: str) -> Path:
+    """Where the shards of one encoder lie."""
+    return embeddings_folder / re.sub(r"[^A-Za-z0-9._-]+", "-", encoder_identity)
 
 
 def write_shard(shards: Shards, digests: Sequence[str], embeddings: FloatArray) -> Path:
@@ -71,12 +76,40 @@ def stored_digests(shards: Shards) -> set[str]:
 
 
 def listed_digests(shards: Shards) -> set[str]:
-    """What `stored_digests` says, without checking the shards' bytes: reads only the digests, so it is quick."""
+    """What `stored_digests` says, without checking the shards' bytes: reads only the digests, so it is quick.
+
+    A shard that is cut short holds nothing here: its images are embedded again, and that puts it aside.
+    """
     digests: set[str] = set()
     for path in shards.paths:
-        with safe_open(path, framework="np") as shard:
-            digests.update(key.tobytes().hex() for key in shard.get_tensor("sha256"))
+        try:
+            with safe_open(path, framework="np") as shard:
+                digests.update(key.tobytes().hex() for key in shard.get_tensor("sha256"))
+        except SafetensorError:
+            continue
     return digests
+
+
+def drop_images(shards: Shards, kept: Collection[str]) -> int:
+    """Take the embeddings of all images but those with the digests `kept` out of the shards; returns how many went.
+
+    Only shards that hold such an image are written anew, each before the old one goes, so a kill loses nothing.
+    """
+    dropped = 0
+    for path in shards.paths:
+        with safe_open(path, framework="np") as shard:
+            digests = [key.tobytes().hex() for key in shard.get_tensor("sha256")]
+        rows = [row for row, digest in enumerate(digests) if digest in kept]
+        if len(rows) == len(digests):
+            continue
+        embeddings = np.asarray(_checked(path)["embeddings"], dtype=np.float32)  # float16 comes back as it was
+        if len(embeddings) != len(digests):
+            continue  # damaged, and put aside for that
+        if rows:
+            write_shard(shards, [digests[row] for row in rows], embeddings[rows])
+        path.unlink()
+        dropped += len(digests) - len(rows)
+    return dropped
 
 
 def read_embeddings(shards: Shards, digests: Sequence[str]) -> FloatArray:

@@ -3,6 +3,7 @@
     CurationError                 one sentence what was wrong, one hint what to do; exit code 1
     ├── ConfigError               curate.toml has an unknown key or an impossible value
     ├── WorkspaceError            the folder is not a workspace, or is one already
+    │   └── WorkspaceBusyError    another command is changing the workspace
     ├── SourceError               a source of images cannot be ingested as asked
     ├── EncoderError              an encoder cannot be loaded, or its weights cannot be had
     ├── EmbeddingError            embeddings are missing, or were made by another encoder
@@ -12,8 +13,12 @@
     ├── StoreError                the catalogue or the journal of decisions cannot be used
     │   └── StoreBusyError        another process holds the catalogue
     ├── ExportError               a cleaned set cannot be written, or fails its check
+    │   └── PromiseError          what an export was to promise cannot be promised
     ├── AuditError                an audit cannot be drawn or reported as asked
+    ├── HistoryError              what a night left behind cannot be written
+    ├── BackupError               a backup cannot be written, or is not one that can be restored
     ├── ReportError               a report cannot be written where asked
+    ├── NightlyError              a step of a night cannot be done: no space, a command that fails, a webhook
     └── ReviewError               a page of the review cannot be shown, or a verdict not be taken, as asked
 
 A bad *image* is never an exception beyond the room that decodes it: it is a row with a `reason`.
@@ -40,6 +45,10 @@ class ConfigError(CurationError):
 
 class WorkspaceError(CurationError):
     """The folder is not a workspace, or cannot become one."""
+
+
+class WorkspaceBusyError(WorkspaceError):
+    """Another command is changing the workspace; one does at a time."""
 
 
 class SourceError(CurationError):
@@ -78,12 +87,28 @@ class ExportError(CurationError):
     """A cleaned set cannot be written where asked, or what was written fails its check."""
 
 
+class PromiseError(ExportError):
+    """The noise probabilities do not allow what an export was to promise; nothing was written."""
+
+
 class AuditError(CurationError):
     """An audit cannot be drawn or reported as asked."""
 
 
+class HistoryError(CurationError):
+    """What a night left behind cannot be written."""
+
+
+class BackupError(CurationError):
+    """A backup cannot be written where asked, or a file is not a whole backup of this tool."""
+
+
 class ReportError(CurationError):
     """A report cannot be written where asked."""
+
+
+class NightlyError(CurationError):
+    """A step of a night cannot be done; what was done before it stays."""
 
 
 class ReviewError(CurationError):

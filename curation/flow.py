@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 
 from curation.config import Config
 from curation.progress import Progress, silent
+from curation.run_lock import run_lock
 from curation.stages import embed, flag, noise, score, train_noise, train_similarity
 from curation.stages.stage import Stage, Summary
 from curation.store.connection import catalog
@@ -24,6 +26,8 @@ STAGES: tuple[Stage, ...] = (
     noise.STAGE,
     flag.STAGE,
 )
+
+RUN_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")  # what `new_run_id` gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +48,32 @@ def run_stages(
     always: bool = False,
     progress: Progress = silent,
     told: Callable[[StageResult], None] | None = None,
+    run_id: str | None = None,
 ) -> list[StageResult]:
     """Run `stages` in order, each only if out of date (or `always`); `told` hears of each as it ends.
 
     What they found is published once, at the end: readers never see the scores of one stage beside flags that another
-    raised on older ones.
+    raised on older ones. Raises `WorkspaceBusyError` while another command changes the workspace.
     """
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    with catalog(workspace) as connection:
-        start_run(connection, run_id, command, config)
-    results = []
-    for stage in stages:
-        result = _run_stage(stage, workspace, config, run_id, always, progress)
-        if told is not None:
-            told(result)
-        results.append(result)
-    with catalog(workspace) as connection:
-        finish_run(connection, run_id)
-    publish_new_results(workspace)
+    run_id = new_run_id() if run_id is None else run_id
+    with run_lock(workspace, command):
+        with catalog(workspace) as connection:
+            start_run(connection, run_id, command, config)
+        results = []
+        for stage in stages:
+            result = _run_stage(stage, workspace, config, run_id, always, progress)
+            if told is not None:
+                told(result)
+            results.append(result)
+        with catalog(workspace) as connection:
+            finish_run(connection, run_id)
+        publish_new_results(workspace)
     return results
+
+
+def new_run_id() -> str:
+    """When a run begins (UTC) and six hex digits, so that later runs sort after earlier ones."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def is_up_to_date(stage: Stage, state: StageState, workspace: Workspace, config: Config) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr
 
-from curation.errors import ExportError
+from curation.errors import ExportError, PromiseError
 from curation.remaining_noise import (
     UPPER,
     Calibration,
@@ -68,7 +68,8 @@ def keep_promise(
 
     `probabilities`: noise probabilities of the undecided candidates, [0, 1], shape (N,), in an order that settles ties;
     `confirmed`: candidates that a person has confirmed. Returns which of the N are kept, and the statement. Raises
-    `ExportError`, with the best that can be had, when no set of at least 20 samples (or all, if fewer) can be promised.
+    `PromiseError`, with the best that can be had, when no set of at least 20 samples (or all, if fewer) can be
+    promised.
     """
     known = np.asarray(probabilities, dtype=np.float64)
     order = np.argsort(known, kind="stable")
@@ -122,18 +123,18 @@ def _statement(
     )
 
 
-def _refused(ascending: Probabilities, promise: float, calibration: Calibration, confirmed: int) -> ExportError:
+def _refused(ascending: Probabilities, promise: float, calibration: Calibration, confirmed: int) -> PromiseError:
     """What can be had instead, and the work that would make the promise possible."""
     best = _best_promise(ascending, calibration, confirmed)
     kept = None if best is None else kept_number(ascending, best, calibration, confirmed=confirmed)
     said = f"noise<={promise:g} cannot be promised"
     if best is None or kept is None:
-        return ExportError(
+        return PromiseError(
             f"{said}, nor any other noise: even the most trusted samples may all be wrong ({calibration.source}).",
             hint="Review samples first, or measure the noise with `curate audit`.",
         )
     reviews = reviews_needed(ascending[:kept], promise, calibration, confirmed)
-    return ExportError(
+    return PromiseError(
         f"{said}: the best that can be had is noise<={best:g}, with {confirmed + kept:,} of "
         f"{confirmed + len(ascending):,} samples ({calibration.source}).",
         hint=f"Promise noise<={best:g}; with --budget {reviews} that export lists the {reviews:,} samples whose review "

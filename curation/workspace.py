@@ -14,7 +14,7 @@ _FOLDERS = ("embeddings", "indexes", "models", "snapshots", "runs", "exports")
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Paths of one workspace. Only `decisions.sqlite` is irreplaceable; the rest can be rebuilt from the sources."""
+    """Paths of one workspace. `decisions.sqlite` and `history` are irreplaceable; the rest can be rebuilt."""
 
     root: Path
 
@@ -55,6 +55,14 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def run_lock(self) -> Path:
+        return self.root / "run.lock"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history"
+
+    @property
     def thumbnails(self) -> Path:
         return self.root / "thumbnails"
 
@@ -76,13 +84,18 @@ def create_workspace(root: Path, config: Config) -> Workspace:
         raise WorkspaceError(f"{root} exists and is not an empty folder.", hint="Name a new or an empty folder.")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for folder in _FOLDERS:
-            (root / folder).mkdir()
+        make_folders(root)
         workspace = Workspace(root)
         write_config(config, workspace.config_file)
     except OSError as error:
         raise WorkspaceError(f"{root} cannot be written: {error.strerror}.", hint="Choose a folder you own.") from error
     return workspace
+
+
+def make_folders(root: Path) -> None:
+    """Make the folders of a workspace in `root`, those that are not there."""
+    for folder in _FOLDERS:
+        (root / folder).mkdir(exist_ok=True)
 
 
 def open_workspace(root: Path) -> Workspace:

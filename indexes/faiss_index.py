@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,22 @@ def faiss_device(device: str) -> str:
         _log.info("FAISS %s has no GPU support here, it searches on the CPU: install faiss-gpu.", faiss.__version__)
         return "cpu"
     return device
+
+
+@dataclass(frozen=True, slots=True)
+class FaissBuild:
+    """The FAISS that is installed: GPUs that it can use, threads, and the instructions that it was built for."""
+
+    version: str
+    gpus: int
+    threads: int
+    instructions: str
+
+
+def faiss_build() -> FaissBuild:
+    """What FAISS says of itself."""
+    gpus = int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+    return FaissBuild(faiss.__version__, gpus, int(faiss.omp_get_max_threads()), faiss.get_compile_options().strip())
 
 
 def _empty_index(kind: IndexKind, count: int, dimension: int) -> Any:

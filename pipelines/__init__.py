@@ -1,1 +1,4 @@
-"""What learns from a cleaned set. Reads exports through `curation.export.reading`, never the store."""
+"""The nightly run, and what learns from a cleaned set.
+
+The latter reads exports through `curation.export.reading`; none of them touches the store.
+"""

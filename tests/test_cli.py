@@ -30,6 +30,10 @@ VERBS = (
     "search",
     "report",
     "review",
+    "nightly",
+    "doctor",
+    "backup",
+    "restore",
     "status",
     "demo",
 )

@@ -69,6 +69,15 @@ def test_shards__a_killed_writer_leaves_nothing_that_is_read(shards: Shards) -> 
         read_embeddings(shards, digests(1))
 
 
+def test_shards__one_that_is_cut_short_lists_nothing_and_is_put_aside(shards: Shards) -> None:
+    path = write_shard(shards, digests(2), unit(2))
+    for length in (0, 5, 200):
+        path.write_bytes(path.read_bytes()[:length])
+        assert listed_digests(shards) == set()
+    assert stored_digests(shards) == set()
+    assert path.with_suffix(".damaged").is_file()
+
+
 def test_shards__values_that_are_not_finite_are_refused(shards: Shards) -> None:
     rows = unit(2)
     rows[1, 3] = np.nan

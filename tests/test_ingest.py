@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from curation.errors import SourceError
-from curation.stages.ingest import ingest
+from curation.sources.location import UnreadableImageError
+from curation.stages.ingest import ingest, survey
 from curation.store.category_ids import category_ids
 from curation.store.connection import catalog
 from curation.store.journal import journal
 from curation.store.samples import read_samples
+from curation.store.snapshot import current_snapshot
 from curation.values import Role, Sample
 from curation.workspace import Workspace
 from tests.hostile import make_hostile_files
@@ -120,3 +124,64 @@ def test_ingest__every_hostile_file_is_accounted_for(workspace: Workspace, tmp_p
     assert report.listed + sum(report.ignored.values()) == len(expected) == len(list(folder.iterdir()))
     assert report.listed == report.added == len(stored(workspace))
     assert all(sample.sha256 or sample.reason for sample in stored(workspace).values())
+
+
+def test_ingest__what_could_not_be_read_is_read_again_when_it_is_back(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "web"
+    write_image(source / "Wren" / "1.jpg", 1)
+    write_image(source / "Wren" / "2.jpg", 2)
+    with monkeypatch.context() as vanishing:
+
+        def vanished(uri: str) -> bytes:
+            raise UnreadableImageError("the file has vanished")
+
+        vanishing.setattr("curation.stages.ingest.read_bytes", vanished)
+        assert ingest(workspace, source, Role.NOVEL).unreadable == 2  # listed, then the disk went away
+    assert survey(workspace, source, Role.NOVEL).read == 2
+    report = ingest(workspace, source, Role.NOVEL)
+    assert (report.read, report.changed, report.unreadable) == (2, 2, 0)
+    assert all(sample.sha256 for sample in stored(workspace).values())
+    assert ingest(workspace, source, Role.NOVEL).read == 0
+
+
+def test_ingest__members_that_moved_inside_their_archive_are_not_gone(workspace: Workspace, tmp_path: Path) -> None:
+    def write_shard(*names: str) -> None:
+        with tarfile.open(tmp_path / "shard.tar", "w") as archive:
+            for name in names:
+                for suffix, data in ((".jpg", b"\xff\xd8" + name.encode()), (".cls", b"Wren")):
+                    member = tarfile.TarInfo(name + suffix)
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+
+    write_shard("b", "c")
+    ingest(workspace, tmp_path / "shard.tar", Role.NOVEL)
+    write_shard("a", "b", "c")
+    expected = survey(workspace, tmp_path / "shard.tar", Role.NOVEL)
+    report = ingest(workspace, tmp_path / "shard.tar", Role.NOVEL, remove_gone_up_to=1.0)
+    assert (report.added, report.moved, report.gone, report.removed) == (1, 2, 0, 0)
+    assert (expected.listed, expected.read, expected.gone) == (3, 3, 0)
+    assert len(stored(workspace)) == 3
+
+
+def test_ingest__removes_what_is_gone_up_to_a_share(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
+    paths = [write_image(tmp_path / "web" / "Wren" / f"{number}.jpg", number) for number in range(4)]
+    ingest(workspace, tmp_path / "web", Role.NOVEL)
+    paths[0].unlink()
+    kept = ingest(workspace, tmp_path / "web", Role.NOVEL, remove_gone_up_to=0.2)
+    assert (kept.gone, kept.gone_share, kept.removed) == (1, 0.25, 0)
+    removed = ingest(workspace, tmp_path / "web", Role.NOVEL, remove_gone_up_to=0.25)
+    assert (removed.gone, removed.removed) == (1, 1) and len(stored(workspace)) == 3
+
+
+def test_ingest__where_nothing_is_new_nothing_is_published(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
+    write_image(tmp_path / "web" / "Wren" / "1.jpg", 1)
+    ingest(workspace, tmp_path / "web", Role.NOVEL)
+    published = current_snapshot(workspace)
+    ingest(workspace, tmp_path / "web", Role.NOVEL)
+    assert current_snapshot(workspace) == published

@@ -23,6 +23,7 @@ from curation.store.images import (
 from curation.store.noise import read_category_noise, read_noise_estimates, replace_noise
 from curation.store.runs import put_stage, read_stages, start_run
 from curation.store.samples import (
+    KnownEntry,
     category_names,
     count_samples,
     known_entries,
@@ -85,7 +86,7 @@ def test_samples__come_back_as_they_went_in(workspace: Workspace) -> None:
         assert unreadable_samples(connection) == [(samples[2].sample_id, "novel", "it has vanished")]
         assert count_samples(connection)["novel"] == {"samples": 2, "categories": 1, "unreadable": 1}
         known = known_entries(connection, "/images", Role.NOVEL)
-        assert known[samples[0].uri, "Sparrow"] == (samples[0].sample_id, "10-20")
+        assert known[samples[0].uri, "Sparrow"] == KnownEntry(samples[0].sample_id, samples[0].image_id, "10-20")
         remove_samples(connection, [samples[0].sample_id])
         assert len(read_samples(connection)) == 2
 

@@ -1,6 +1,6 @@
 """Encoders: frozen networks that turn an upright RGB image, and some of them a text, into a unit-norm embedding.
 
-A new encoder is one file with a `load` function, one line in `_FAMILIES`, one test.
+A new encoder is one file with the functions `load` and `weights_file`, one line in `_FAMILIES`, one test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from curation.values import FloatArray
 
 PixelArray = NDArray[np.uint8]
 
-# First part of an encoder's name -> the module whose `load(name, device)` makes it. Imported when asked for: torch
+# First part of an encoder's name -> the module whose `load(name, device)` makes it, and whose `weights_file(name)` says
+# where its weights lie on this machine, `None` where they would be downloaded. Imported when asked for: torch
 # takes seconds and the networks take memory.
 _FAMILIES = {
     "builtin": "curation.encoders.builtin",
@@ -74,6 +75,16 @@ def checked_name(name: str) -> str:
     if not Path(file).is_file():
         raise EncoderError(f"the weights file {file} does not exist.", hint="Give the path of a file after the @.")
     return f"{model}@{Path(file).absolute()}"
+
+
+def find_weights(name: str) -> Path | None:
+    """The file with the weights of the encoder called `name`; `None` where they would be downloaded first.
+
+    Nothing is loaded or fetched. Raises `EncoderError` for a name that no encoder has.
+    """
+    family = checked_name(name).partition("/")[0]
+    path: Path | None = import_module(_FAMILIES[family]).weights_file(name)
+    return path
 
 
 def load_encoder(name: str, device: str = "auto") -> Encoder:

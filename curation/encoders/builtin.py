@@ -42,6 +42,11 @@ def load(name: str, device: str) -> TorchEncoder:
     )
 
 
+def weights_file(name: str) -> Path | None:  # noqa: ARG001 - as all encoders have it
+    """The file that ships with the package; `None` where it is missing."""
+    return WEIGHTS if WEIGHTS.is_file() else None
+
+
 class BuiltinNetwork(nn.Module):
     """A residual network over four halvings of float images (B, 3, 96, 96)."""
 

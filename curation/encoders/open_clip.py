@@ -13,6 +13,7 @@ import open_clip
 import torch
 from torch import nn
 
+from curation.encoders.hub_cache import cached_weights, downloaded_file
 from curation.encoders.torch_encoder import TorchEncoder
 from curation.errors import EncoderError
 from curation.values import FloatArray
@@ -75,6 +76,17 @@ def load(name: str, device: str) -> TorchEncoder:
         crop_share=1.0,  # open_clip's evaluation transform: shorter side to the input size, then centre crop
         device=device,
         text_features=_TextTower(clip, model).features,
+    )
+
+
+def weights_file(name: str) -> Path | None:
+    """Where the weights lie on this machine; `None` where they would be downloaded."""
+    model, tag, file = _parts(name)
+    if file:
+        return Path(file)
+    known = open_clip.get_pretrained_cfg(model, tag)
+    return cached_weights(known.get("hf_hub", "").rpartition("/")[0]) or downloaded_file(
+        known.get("url", ""), Path("~/.cache/clip")
     )
 
 

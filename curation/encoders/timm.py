@@ -11,6 +11,7 @@ import timm.data
 import torch
 from safetensors import SafetensorError, safe_open
 
+from curation.encoders.hub_cache import cached_weights, downloaded_file
 from curation.encoders.torch_encoder import TorchEncoder
 from curation.errors import EncoderError
 
@@ -25,6 +26,19 @@ def load(name: str, device: str) -> TorchEncoder:
             hint=f"Near names: {', '.join(close) or 'none'}; timm.list_models() lists all.",
         )
     return _load_local(model, Path(file), device) if file else _load_from_hub(model, device)
+
+
+def weights_file(name: str) -> Path | None:
+    """Where the weights lie on this machine; `None` where they would be downloaded."""
+    model, _, file = name.removeprefix("timm/").partition("@")
+    if file:
+        return Path(file)
+    known = timm.models.get_pretrained_cfg(model)
+    if known is None:
+        return None
+    return cached_weights(known.hf_hub_id or "") or downloaded_file(
+        known.url or "", Path(torch.hub.get_dir()) / "checkpoints"
+    )
 
 
 def _load_from_hub(model: str, device: str) -> TorchEncoder:

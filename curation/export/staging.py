@@ -42,7 +42,7 @@ def staged_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     out = Path(os.path.realpath(out))  # the place itself where `out` is a link to it
     partial = _sibling(out, "partial")
     try:
-        _put_right_leftovers(out)
+        put_right_leftovers(out)
         check_replaceable(out, overwrite=overwrite)
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
@@ -105,14 +105,14 @@ def _move_into_place(partial: Path, out: Path) -> None:
     flush_folder(out.parent)
 
 
-def _put_right_leftovers(out: Path) -> None:
+def put_right_leftovers(out: Path) -> None:
     """Remove what dead processes left beside `out`; where one died between two renames, put the old export back."""
     if not out.parent.is_dir():
         return
     pattern = re.compile(rf"\.{re.escape(out.name)}\.(\d+)\.(partial|replaced)")
     for path in sorted(out.parent.iterdir()):
         match = pattern.fullmatch(path.name)
-        if match is None or _is_alive(int(match[1])):
+        if match is None or is_alive(int(match[1])):
             continue
         if match[2] == "replaced" and not out.exists():
             path.rename(out)
@@ -120,7 +120,7 @@ def _put_right_leftovers(out: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
     """Whether another process has this id. Our own id does not count: that leftover is of an earlier life of it."""
     if process == os.getpid():
         return False

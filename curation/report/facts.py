@@ -14,6 +14,7 @@ from curation.report.copies import CopyFacts, copy_facts
 from curation.report.decided import DecisionFacts, decision_facts
 from curation.report.headline import Headline, gaps, headline
 from curation.report.inputs import ReportInputs
+from curation.report.nights import NightsFacts, nights_facts
 from curation.report.pictures import Picture, Sheets, category_sheets
 from curation.report.rates import RateTable, category_rates, query_rates, site_rates
 
@@ -34,6 +35,7 @@ class ReportFacts:
     bad_files: BadFiles
     decisions: DecisionFacts
     changes: Changes | None
+    nights: NightsFacts | None
 
 
 def report_facts(inputs: ReportInputs) -> ReportFacts:
@@ -51,6 +53,7 @@ def report_facts(inputs: ReportInputs) -> ReportFacts:
         bad_files=bad_files(inputs),
         decisions=decision_facts(inputs),
         changes=None if inputs.before is None else changes_since(inputs, inputs.before),
+        nights=nights_facts(inputs),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from curation.audit_plan import Audit
+from curation.history.keeping import NO_HISTORY, History
 from curation.noise.model import NoiseCalibration
 from curation.report.record import ReportRecord
 from curation.store.runs import Run, StageState
@@ -28,7 +29,7 @@ class ReportInputs:
 
     `run` is the run whose results these are, `None` before the first. `unreadable` says why a sample has no pixels.
     `calibration` is what the noise model knows of its own errors, `before` the record of the report before this one;
-    each `None` where there is none. `damaged` names records that could not be read.
+    each `None` where there is none. `damaged` names records that could not be read. `history` are the nights so far.
     """
 
     workspace: str
@@ -48,6 +49,7 @@ class ReportInputs:
     calibration: NoiseCalibration | None = None
     before: ReportRecord | None = None
     damaged: tuple[str, ...] = ()
+    history: History = NO_HISTORY
 
     def of_role(self, role: Role) -> list[Sample]:
         """The samples of one role, in their order."""

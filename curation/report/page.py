@@ -15,7 +15,8 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from curation.report import charts
+from curation.history.night import NewImages, NightFacts
+from curation.report import charts, night_charts
 from curation.report.facts import ReportFacts
 from curation.report.pictures import Picture
 from curation.report.thumbnails import Thumbnail
@@ -45,8 +46,16 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (percent, chance, number, moment, breakable, coded, words)
-    drawings = (charts.rate_bar, charts.calibration_chart, charts.budget_chart)
+    filters = (percent, chance, number, moment, breakable, coded, words, images_of_new, excess_of_shift)
+    drawings = (
+        charts.rate_bar,
+        charts.calibration_chart,
+        charts.budget_chart,
+        night_charts.noise_course,
+        night_charts.bars,
+        night_charts.promise_row,
+        night_charts.small_course,
+    )
     environment.filters |= {function.__name__: function for function in filters}
     environment.globals |= {function.__name__: function for function in drawings}
     return environment
@@ -90,3 +99,13 @@ def coded(sentence: str) -> Markup:
 def words(name: str) -> str:
     """A name of ours ("label_flip") as words."""
     return name.replace("_", " ")
+
+
+def images_of_new(new: NewImages | None) -> int | None:
+    """How many images were new, `None` where that is not known."""
+    return None if new is None else new.images
+
+
+def excess_of_shift(night: NightFacts) -> float | None:
+    """How far a night's new images lie from earlier ones, `None` where they were not compared."""
+    return None if night.shift is None else night.shift.mmd.excess

@@ -15,6 +15,7 @@ from curation.embedding_shards import Shards, listed_digests, shards_of, stored_
 from curation.encoders import Encoder, load_encoder
 from curation.errors import EmbeddingError
 from curation.progress import Progress
+from curation.sources.location import VANISHED, path_of
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.images import images_to_embed, put_image_facts, unusable_images
@@ -95,11 +96,13 @@ def encoder_key(name: str) -> list[str]:
 
 
 def intact(workspace: Workspace, summary: Summary) -> bool:
-    """Whether every image that has no reason against it has an embedding on disk."""
+    """Whether every image has an embedding on disk that has no reason against it, or had vanished and is back."""
     with catalog(workspace) as connection:
-        wanted = {digest for digest, _ in images_to_embed(connection)}
-        unusable = unusable_images(connection)
-    return wanted - unusable <= listed_digests(shards_of(workspace.embeddings, summary["encoder"]))
+        wanted = dict(images_to_embed(connection))
+        unusable, vanished = unusable_images(connection), unusable_images(connection, VANISHED)
+    back = {digest for digest in vanished & wanted.keys() if path_of(wanted[digest]).exists()}
+    needed = (wanted.keys() - unusable) | back
+    return needed <= listed_digests(shards_of(workspace.embeddings, summary["encoder"]))
 
 
 STAGE = Stage("embed", fingerprint, run, intact)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from curation.store.decisions import latest_decisions
 from curation.store.evidence import read_evidence
 from curation.store.journal import journal
 from curation.store.noise import replace_noise
-from curation.store.runs import embedding_encoder, read_stages
+from curation.store.runs import StageState, embedding_encoder, read_stages
 from curation.store.samples import readable_samples
 from curation.values import Decision, Role
 from curation.workspace import Workspace
@@ -85,13 +86,17 @@ def fingerprint(workspace: Workspace, config: Config) -> str:
     """Changes with the scores, the noise model and the decisions."""
     with catalog(workspace) as connection:
         stages = read_stages(connection)
+    return fingerprint_from(stages, _decisions(workspace), config)
+
+
+def fingerprint_from(stages: Mapping[str, StageState], decisions: Mapping[str, Decision], config: Config) -> str:
+    """The fingerprint, from the states of the stages and the decisions that count."""
     scored, learned = stages.get("score"), stages.get("train-noise")
-    decisions = [(name, item.action, item.category) for name, item in sorted(_decisions(workspace).items())]
     return fingerprint_of(
         "noise",
         scored and scored.fingerprint,
         learned and learned.summary["noise model"],
-        decisions,
+        [(name, item.action, item.category) for name, item in sorted(decisions.items())],
         config.noise.enabled,
     )
 

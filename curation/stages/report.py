@@ -13,6 +13,7 @@ from curation.config import Config
 from curation.decoding import ImageReference
 from curation.errors import ReportError
 from curation.files import file_digest, replace_text
+from curation.history.keeping import read_history
 from curation.noise.checkpoint import read_noise_calibration
 from curation.noise.model import NoiseCalibration
 from curation.progress import Progress, silent
@@ -83,6 +84,7 @@ def _read(workspace: Workspace, config: Config) -> ReportInputs:
         suspected_at=config.flags.noise_probability,
         decisions=decisions,
         audits=audits,
+        history=read_history(workspace),
     )
     if not is_published(workspace):
         return inputs

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from curation.store.connection import Connection
+from curation.store.rows import fetch_rows
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedSetRecord:
+    """One finished export: what was in it, when it was made (UTC, without an offset), how and where."""
+
+    content_hash: str
+    exported_at: datetime
+    format: str
+    path: str
+    kept: int
+    set_aside: int
 
 
 def put_cleaned_set(
@@ -13,7 +27,18 @@ def put_cleaned_set(
 ) -> None:
     """Record one finished export."""
     now = datetime.now(UTC).replace(tzinfo=None)
+    put_record(connection, CleanedSetRecord(content_hash, now, export_format, str(path), kept, set_aside))
+
+
+def put_record(connection: Connection, record: CleanedSetRecord) -> None:
+    """Add a record as it is."""
     connection.execute(
         "INSERT INTO cleaned_sets VALUES (?, ?, ?, ?, ?, ?)",
-        [content_hash, now, export_format, str(path), kept, set_aside],
+        [record.content_hash, record.exported_at, record.format, record.path, record.kept, record.set_aside],
     )
+
+
+def read_cleaned_sets(connection: Connection) -> list[CleanedSetRecord]:
+    """Every export that was made, oldest first."""
+    query = "SELECT content_hash, exported_at, format, path, kept, set_aside FROM cleaned_sets ORDER BY exported_at"
+    return [CleanedSetRecord(*row) for row in fetch_rows(connection, query)]

@@ -35,12 +35,21 @@ def catalog(workspace: Workspace, *, timeout_s: float = BUSY_TIMEOUT_S) -> Itera
         yield connection
         connection.execute("COMMIT")
     except duckdb.Error as error:
-        raise StoreError(
-            f"{workspace.catalog} refused a query: {error}.",
-            hint="It can be rebuilt: move it away and ingest the sources again; decisions are kept elsewhere.",
-        ) from error
+        raise _refused(workspace.catalog, error) from error
     finally:
         connection.close()  # an open transaction is rolled back
+
+
+@contextmanager
+def catalog_as_it_is(workspace: Workspace, *, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[Connection]:
+    """The catalogue for reading: neither made nor migrated. It keeps writers waiting, so for short questions only."""
+    connection = _connect(workspace.catalog, timeout_s, for_reading=True)
+    try:
+        yield connection
+    except duckdb.Error as error:
+        raise _refused(workspace.catalog, error) from error
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -49,6 +58,8 @@ def read_only(path: Path) -> Iterator[Connection]:
     connection = _open_snapshot(path)
     try:
         yield connection
+    except duckdb.Error as error:
+        raise StoreError(f"{path} refused a query: {error}.", hint="`curate run` publishes a new snapshot.") from error
     finally:
         connection.close()
 
@@ -80,12 +91,19 @@ def _open_snapshot(path: Path) -> Connection:
         raise StoreError(f"{path} cannot be opened: {error}.", hint="`curate run` publishes a new snapshot.") from error
 
 
-def _connect(path: Path, timeout_s: float) -> Connection:
+def _refused(path: Path, error: duckdb.Error) -> StoreError:
+    return StoreError(
+        f"{path} refused a query: {error}.",
+        hint="It can be rebuilt: move it away and ingest the sources again; decisions are kept elsewhere.",
+    )
+
+
+def _connect(path: Path, timeout_s: float, *, for_reading: bool = False) -> Connection:
     deadline = time.monotonic() + timeout_s
     wait_s = _FIRST_WAIT_S
     while True:
         try:
-            return duckdb.connect(str(path))
+            return duckdb.connect(str(path), read_only=for_reading)
         except (duckdb.IOException, duckdb.ConnectionException) as error:
             if not _is_busy(error):
                 raise StoreError(

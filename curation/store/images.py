@@ -56,9 +56,10 @@ def facts_of_image(connection: Connection, sha256: str) -> ImageFacts | None:
     return ImageFacts(*rows[0]) if rows else None
 
 
-def unusable_images(connection: Connection) -> set[str]:
-    """SHA-256 of the images that have a reason against them."""
-    return {row[0] for row in fetch_rows(connection, "SELECT sha256 FROM images WHERE reason IS NOT NULL")}
+def unusable_images(connection: Connection, reason: str | None = None) -> set[str]:
+    """SHA-256 of the images that have a reason against them, or this one."""
+    query = "SELECT sha256 FROM images WHERE reason IS NOT NULL AND reason = coalesce(?, reason)"
+    return {row[0] for row in fetch_rows(connection, query, (reason,))}
 
 
 def image_facts_digest(connection: Connection) -> str:

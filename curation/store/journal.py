@@ -7,6 +7,7 @@ being looked at. WAL with full synchronisation: a record that was acknowledged i
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -31,15 +32,38 @@ def journal(path: Path, *, durable: bool = True) -> Iterator[JournalConnection]:
         with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_MS / 1000)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            if _version(connection) != len(MIGRATIONS):
+            if journal_version(connection) != len(MIGRATIONS):
                 bring_up_to_date(connection)
             with connection:
                 yield connection
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{path} cannot be used: {error}.",
-            hint="It holds what people decided: restore it from a backup rather than deleting it.",
-        ) from error
+        raise _unusable(path, error) from error
+
+
+@contextmanager
+def journal_as_it_is(path: Path) -> Iterator[JournalConnection]:
+    """The journal for reading, whatever its schema; nothing is made, brought up to date or written."""
+    if os.access(path.parent, os.W_OK):
+        how = "mode=rw"  # to read it SQLite makes its log beside it, and takes it away at the end
+    else:
+        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?{how}", timeout=_BUSY_TIMEOUT_MS / 1000, uri=True)
+        ) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            yield connection
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+
+
+def copy_journal(path: Path, copy: Path) -> None:
+    """Copy the journal as it stands at one moment, what was acknowledged before included, while others write to it."""
+    with journal_as_it_is(path) as connection, closing(sqlite3.connect(copy)) as target:
+        try:
+            connection.backup(target)  # in one step: writers go on in the log, and nothing of theirs gets in
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{copy} cannot be written: {error}.", hint="Free some space on its disk.") from error
 
 
 def keep_open(path: Path) -> JournalConnection:
@@ -60,7 +84,7 @@ def bring_up_to_date(connection: JournalConnection) -> None:
     """Give the journal this version's tables; several processes may meet an old one at once, and one does it."""
     with connection:
         begin_writing(connection)
-        known = _version(connection)
+        known = journal_version(connection)
         if known > len(MIGRATIONS):
             raise StoreError(
                 f"the journal of decisions has schema {known}, this version knows {len(MIGRATIONS)}.",
@@ -72,5 +96,13 @@ def bring_up_to_date(connection: JournalConnection) -> None:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
-def _version(connection: JournalConnection) -> int:
+def journal_version(connection: JournalConnection) -> int:
+    """The schema that the journal has; 0 where it has no tables yet."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be used: {error}.",
+        hint="It holds what people decided: restore it from a backup rather than deleting it.",
+    )

@@ -44,6 +44,17 @@ def renew_leases(connection: JournalConnection, page_id: str, annotator: str, un
     ).rowcount
 
 
+def leases_ended_before(connection: JournalConnection, moment: datetime) -> int:
+    """How many samples are still listed on a page whose time ended before then."""
+    row = connection.execute("SELECT count(*) FROM leases WHERE ends_at < ?", (moment.timestamp(),)).fetchone()
+    return int(row[0])
+
+
+def remove_leases_ended_before(connection: JournalConnection, moment: datetime) -> int:
+    """Take those off the list; returns how many that were."""
+    return connection.execute("DELETE FROM leases WHERE ends_at < ?", (moment.timestamp(),)).rowcount
+
+
 def end_leases(connection: JournalConnection, annotator: str, page_id: str | None = None) -> int:
     """Give the samples of a page back, or of all pages of this annotator; returns how many."""
     of_page, parameters = ("", (annotator,)) if page_id is None else (" AND page_id = ?", (annotator, page_id))

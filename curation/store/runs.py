@@ -57,6 +57,14 @@ def put_stage(connection: Connection, stage: str, fingerprint: str, run_id: str,
     )
 
 
+def put_stage_state(connection: Connection, state: StageState) -> None:
+    """Put a stage's state back as it once was recorded."""
+    connection.execute(
+        "INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?)",
+        [state.stage, state.fingerprint, state.run_id, state.finished_at, json.dumps(state.summary)],
+    )
+
+
 def read_stages(connection: Connection) -> dict[str, StageState]:
     """Stage name -> its last state."""
     rows = fetch_rows(
@@ -70,6 +78,16 @@ def read_run(connection: Connection, run_id: str) -> Run | None:
     query = "SELECT run_id, command, started_at, tool_version FROM runs WHERE run_id = ?"
     rows = fetch_rows(connection, query, (run_id,))
     return Run(*rows[0]) if rows else None
+
+
+def newest_run(connection: Connection) -> tuple[Run, bool] | None:
+    """The run that began last, and whether it came to its end; `None` before the first."""
+    query = """
+        SELECT run_id, command, started_at, tool_version, finished_at IS NOT NULL FROM runs
+        ORDER BY started_at DESC, run_id DESC LIMIT 1
+    """
+    rows = fetch_rows(connection, query)
+    return (Run(*rows[0][:4]), bool(rows[0][4])) if rows else None
 
 
 def embedding_encoder(connection: Connection, root: Path) -> str:

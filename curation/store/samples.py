@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from curation.store.connection import Connection
-from curation.store.rows import Row, fetch_rows, insert_rows
+from curation.store.rows import Row, fetch_rows, insert_rows, is_one_of
 from curation.values import CrawlFacts, Role, Sample
 
 _TEXT = pa.string()
@@ -32,13 +33,25 @@ _SELECT = f"SELECT {', '.join('s.' + name for name in _COLUMNS)} FROM samples s"
 _MATCHES = "s.role = coalesce(?, s.role) AND s.category = coalesce(?, s.category)"  # NULL matches everything
 
 
+Place = tuple[str, str]  # uri and category: where a sample was ingested from
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEntry:
+    """What is known of a place; `version` is `None` where its bytes could not be read: they may have come back."""
+
+    sample_id: str
+    image_id: str
+    version: str | None
+
+
 def put_samples(connection: Connection, samples: Sequence[Sample]) -> None:
     """Add samples; one that is there already (same sample id) takes its new place and facts."""
     insert_rows(connection, "samples", _COLUMNS, [_row(sample) for sample in samples], known="REPLACE")
 
 
 def remove_samples(connection: Connection, sample_ids: Sequence[str]) -> None:
-    """Remove samples whose image was replaced by another at the same place."""
+    """Remove samples whose image was replaced by another at the same place, or is gone from its source."""
     connection.execute("DELETE FROM samples WHERE sample_id IN (SELECT unnest(?))", [list(sample_ids)])
 
 
@@ -51,7 +64,7 @@ def read_samples(connection: Connection, role: Role | None = None) -> list[Sampl
 
 def samples_by_id(connection: Connection, sample_ids: Sequence[str]) -> dict[str, Sample]:
     """Sample id -> sample, of those of these that are in the catalogue."""
-    rows = fetch_rows(connection, f"{_SELECT} WHERE s.sample_id IN (SELECT unnest(?))", (list(sample_ids),))
+    rows = fetch_rows(connection, f"{_SELECT} WHERE {is_one_of('s.sample_id', sample_ids)}", sample_ids)
     return {row[0]: _sample(row) for row in rows}
 
 
@@ -64,10 +77,14 @@ def readable_samples(connection: Connection, role: Role) -> list[tuple[str, str,
     return [(row[0], row[1], row[2]) for row in fetch_rows(connection, query, (role.value,))]
 
 
-def known_entries(connection: Connection, source: str, role: Role) -> dict[tuple[str, str], tuple[str, str]]:
-    """(uri, category) -> (sample_id, version) of everything ingested from one source in one role."""
-    query = "SELECT uri, category, sample_id, version FROM samples WHERE source = ? AND role = ?"
-    return {(row[0], row[1]): (row[2], row[3]) for row in fetch_rows(connection, query, (source, role.value))}
+def known_entries(connection: Connection, source: str, role: Role) -> dict[Place, KnownEntry]:
+    """What was ingested from one source in one role, by its place."""
+    query = """
+        SELECT uri, category, sample_id, image_id, CASE WHEN sha256 IS NOT NULL THEN version END
+        FROM samples WHERE source = ? AND role = ?
+    """
+    rows = fetch_rows(connection, query, (source, role.value))
+    return {(row[0], row[1]): KnownEntry(*row[2:]) for row in rows}
 
 
 def known_sample_ids(connection: Connection, sample_ids: Sequence[str]) -> set[str]:
@@ -81,6 +98,12 @@ def category_names(connection: Connection, role: Role) -> set[str]:
     return {
         row[0] for row in fetch_rows(connection, "SELECT DISTINCT category FROM samples WHERE role = ?", (role.value,))
     }
+
+
+def ingested_sources(connection: Connection) -> list[tuple[str, Role, int]]:
+    """(source, role, samples) of everything that was ingested, by source and role."""
+    query = "SELECT source, role, count(*) FROM samples GROUP BY source, role ORDER BY source, role"
+    return [(row[0], Role(row[1]), row[2]) for row in fetch_rows(connection, query)]
 
 
 def count_samples(connection: Connection) -> dict[str, dict[str, int]]:

@@ -66,7 +66,7 @@ MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE, _COPIES)
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Bring the catalogue to this version's schema, one transaction a migration."""
-    current = _version(connection)
+    current = schema_version(connection)
     if current > len(MIGRATIONS):
         raise StoreError(
             f"the catalogue has schema {current}, this version knows {len(MIGRATIONS)}.",
@@ -83,7 +83,7 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
 
 def refuse_other_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Raise `StoreError` where a catalogue that must not be written has another schema than this version reads."""
-    found = _version(connection)
+    found = schema_version(connection)
     if found != len(MIGRATIONS):
         raise StoreError(
             f"{path} was published by another version (schema {found}, this one reads {len(MIGRATIONS)}).",
@@ -91,7 +91,8 @@ def refuse_other_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> No
         )
 
 
-def _version(connection: duckdb.DuckDBPyConnection) -> int:
+def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """The schema that a catalogue has; 0 where it has no tables yet."""
     exists = connection.execute(
         "SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_version'"
     ).fetchall()

@@ -15,11 +15,14 @@ from rich.table import Table
 # Name -> module with `run() -> dict`: facts of the run, and under "rows" one dict of figures a measurement. An option
 # of the command is an argument of that name of `run`. A module with `print_table` prints its figures itself.
 BENCHMARKS = {
+    "alarms": "tests.benchmarks.alarms",
     "duplicates": "tests.benchmarks.duplicates",
     "kills": "tests.benchmarks.kills",
     "neighbours": "tests.benchmarks.neighbours",
+    "nightly": "tests.benchmarks.nightly",
     "noise": "tests.benchmarks.noise",
     "pairs": "tests.benchmarks.pairs",
+    "review": "tests.benchmarks.review",
 }
 
 
@@ -29,7 +32,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     parser.add_argument("--largest", type=int, metavar="N", help="sizes beyond this are left out (neighbours)")
     parser.add_argument("--settings", choices=["natural", "all"], help="the sets as they are, or others too (noise)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep embeddings here for the next time (noise)")
+    parser.add_argument("--nights", type=int, metavar="N", help="judged of every kind and history (alarms)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep embeddings here (noise, review)")
+    parser.add_argument("--samples", type=int, metavar="N", help="samples in the workspace (nightly, review)")
     arguments = vars(parser.parse_args())
     name, as_json = arguments.pop("name"), arguments.pop("json")
     module = import_module(BENCHMARKS[name])

@@ -1,0 +1,64 @@
+"""The section `[nightly]` of `curate.toml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from curation.config_section import Section
+from curation.values import Role
+
+
+class NightlySource(Section):
+    """One source of a night."""
+
+    path: str = Field(description="as for `curate ingest`; a relative one begins at the workspace")
+    role: Role = Field(description="base, novel or test")
+
+
+class NotifyConfig(Section):
+    """Who is told when a night failed, met a problem or departs from its history. What is told is one JSON document."""
+
+    command: tuple[str, ...] = Field((), description="a command and its arguments; gets the document on its input")
+    webhook: str = Field(
+        "",
+        description="the http or https address it is posted to; $NAME in it stands for an environment variable",
+    )
+    token_env: str = Field(
+        "", description="the environment variable with the webhook's bearer token; secrets are never in this file"
+    )
+
+
+class NightlyConfig(Section):
+    """What `curate nightly` does."""
+
+    sources: tuple[NightlySource, ...] = Field(
+        (), description='what is ingested, in this order, as in [{path = "/data/web", role = "novel"}]'
+    )
+    remove_gone: bool = Field(
+        False, description="images that are gone from their source are no samples any more; decisions on them stay"
+    )
+    most_gone: float = Field(
+        0.2, ge=0, le=1, description="a source that has lost a larger share of its images counts as vanished: a problem"
+    )
+    least_free_gb: float = Field(2.0, ge=0, description="free space, 10^9 bytes, without which a night does not begin")
+    export_format: Literal["", "imagefolder", "csv", "parquet", "webdataset"] = Field(
+        "", description="imagefolder, csv, parquet or webdataset; empty = no export"
+    )
+    export_name: str = Field(
+        "nightly",
+        pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,31}$",
+        description="exports are exports/NAME-NIGHT; the link exports/NAME-latest leads to the newest",
+    )
+    promise: float = Field(
+        0.0, ge=0, lt=1, description="at most this share of the export is wrong, else there is none; 0 = no promise"
+    )
+    with_base: bool = Field(False, description="the clean base samples are exported too, at weight 1")
+    train: tuple[str, ...] = Field(
+        (), description="a command that runs on each new export; {export} in it stands for the export's folder"
+    )
+    report: bool = Field(True, description="write runs/NIGHT/report.html")
+    keep_runs: int = Field(30, ge=0, description="folders of runs that are kept, the newest; 0 = all")
+    keep_exports: int = Field(7, ge=0, description="nightly exports that are kept, the newest; 0 = all")
+    notify: NotifyConfig = NotifyConfig()

@@ -1,0 +1,1 @@
+"""The unattended night: what is new becomes samples, scores, an export and history (`flow` lists the steps)."""
