@@ -203,9 +203,7 @@ class PromiseConfig(Section):
 class ReviewConfig(Section):
     """How people review what is suspected, in the review app."""
 
-    page_size: int = Field(
-        60, ge=1, le=500, description="images on a page at most; it ends before those that are surely right"
-    )
+    page_size: int = Field(60, ge=1, le=500, description="images on a page at most")
     reference_strip: int = Field(8, ge=0, le=50, description="trusted images of the category shown above a page")
     preset_noise: float = Field(
         0.5, gt=0, le=1, description="from this noise probability on a verdict other than keep is set beforehand"
