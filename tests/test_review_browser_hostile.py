@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from streamlit.web.server.starlette import starlette_agent_routes, starlette_auth_routes, starlette_routes
 
-from tests.review_browser import begin, needs_chromium, open_screen, press, tile
+from tests.review_browser import all_saved, begin, needs_chromium, open_screen, press, tile
 from tests.review_server import HOSTILE, HOSTILE_RUN, HOSTILE_SITE, ReviewServer
 
 pytestmark = needs_chromium
@@ -43,6 +43,7 @@ def test_text_of_crawls_and_people__is_shown_and_never_run(page: Page, server: R
     expect(tile(page, 0)).to_have_attribute("data-own", "")  # by the click
     press(page, "e", "Escape")
     expect(refused).to_be_hidden()
+    all_saved(page)
     nothing_ran(page)
 
     open_screen(page, "Overview")
