@@ -59,20 +59,40 @@ def _global(
 def init(
     workspace: WorkspaceArgument,
     encoder: Annotated[
-        str, typer.Option(help="open_clip/MODEL/PRETRAINED, timm/MODEL, timm/MODEL@FILE.safetensors or builtin.")
-    ] = "builtin",
+        str | None,
+        typer.Option(
+            show_default="builtin",
+            help="open_clip/MODEL/PRETRAINED, timm/MODEL, timm/MODEL@FILE.safetensors or builtin.",
+        ),
+    ] = None,
+    units: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write what starts a night by itself (systemd, cron, Kubernetes, Docker) into this folder; of a "
+            "workspace that is there already only that.",
+        ),
+    ] = None,
 ) -> None:
     """Make a new workspace with a commented curate.toml.
 
-    Example: curate init birds --encoder timm/resnet50.a1_in1k
+    Example: curate init birds --encoder timm/resnet50.a1_in1k --units units
     """
     from curation.config import Config, EmbeddingConfig
     from curation.encoders import checked_name
-    from curation.workspace import create_workspace
+    from curation.workspace import create_workspace, open_workspace
 
-    config = Config(embedding=EmbeddingConfig(encoder=checked_name(encoder)))
-    made = create_workspace(workspace, config)
-    print(f"made {made.root}; its configuration is {made.config_file}")
+    if units is not None and encoder is None and (workspace / "curate.toml").exists():
+        made = open_workspace(workspace)
+    else:
+        config = Config(embedding=EmbeddingConfig(encoder=checked_name(encoder or "builtin")))
+        made = create_workspace(workspace, config)
+        print(f"made {made.root}; its configuration is {made.config_file}")
+    if units is not None:
+        from pipelines.units.writing import write_units
+
+        for path in write_units(made, units):
+            print(f"wrote {path}")
 
 
 @app.command()

@@ -19,6 +19,7 @@
     ├── BackupError               a backup cannot be written, or is not one that can be restored
     ├── ReportError               a report cannot be written where asked
     ├── NightlyError              a step of a night cannot be done: no space, a command that fails, a webhook
+    ├── UnitsError                what starts a night by itself (systemd, cron, ...) cannot be written
     └── ReviewError               a page of the review cannot be shown, or a verdict not be taken, as asked
 
 A bad *image* is never an exception beyond the room that decodes it: it is a row with a `reason`.
@@ -109,6 +110,10 @@ class ReportError(CurationError):
 
 class NightlyError(CurationError):
     """A step of a night cannot be done; what was done before it stays."""
+
+
+class UnitsError(CurationError):
+    """Units cannot be written where asked, or cannot hold the path of the workspace; no file was overwritten."""
 
 
 class ReviewError(CurationError):
