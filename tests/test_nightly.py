@@ -15,12 +15,14 @@ from curation.flow import STAGES, run_stages
 from curation.history.keeping import read_history
 from curation.run_lock import run_lock
 from curation.store.connection import catalog
+from curation.store.decisions import append_decision
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags
 from curation.store.images import read_image_facts
+from curation.store.journal import journal
 from curation.store.noise import read_noise_estimates
 from curation.store.samples import read_samples
-from curation.values import Role
+from curation.values import Decision, DecisionAction, Role
 from curation.workspace import Workspace, create_workspace
 from pipelines.nightly.flow import STEPS, Step, nightly
 from pipelines.nightly.night import Night
@@ -98,6 +100,14 @@ def test_nightly__dry_run_says_what_the_night_then_does(
     assert newest.new is not None and newest.new.images == 3
     idle = plan_night(morning, config)
     assert set(idle.stages.values()) == {"up to date"} and sum(source.read for source in idle.sources) == 0
+    with catalog(morning) as to_catalogue:
+        one_novel = read_samples(to_catalogue, Role.NOVEL)[0]
+    with journal(morning.journal) as connection:
+        append_decision(connection, Decision(one_novel.sample_id, DecisionAction.DROP, "ada"))
+    decided = plan_night(morning, config)
+    assert (decided.stages["noise"], decided.stages["flag"]) == ("out of date", "expected")
+    ran = nightly(morning, config).stages
+    assert {name for name, did in ran.items() if did} == {"noise", "flag"}
 
 
 def test_plan__of_an_empty_workspace_writes_nothing(tmp_path: Path, first_night: FirstNight) -> None:

@@ -110,7 +110,15 @@ def _stages(workspace: Workspace, config: Config, sources: Sequence[SourcePlan])
     known = {stage.name: stage.state for stage in workspace_status(workspace, config).stages}
     if known["train-similarity"] != "up to date":
         changed.add(Role.BASE)  # another network has what it would bring: other scores
-    return {name: _state(name, state, changed) for name, state in known.items()}
+    return _with_what_follows({name: _state(name, state, changed) for name, state in known.items()})
+
+
+def _with_what_follows(states: dict[str, str]) -> dict[str, str]:
+    """A stage that reads what another will have made anew runs too: new decisions alone change the flags."""
+    for stage, reads in (("noise", ("score", "train-noise")), ("flag", ("noise",))):
+        if states[stage] == "up to date" and any(states[one] in ("out of date", "expected") for one in reads):
+            states = states | {stage: "expected"}
+    return states
 
 
 def _state(stage: str, known: str, changed: set[Role]) -> str:
