@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.category_sums import unit_category_means
 from curation.noise.evidence_table import EvidenceTable, SimilarityEvidence, evidence_table
 from curation.noise.probe import Codes
 from curation.values import FloatArray
@@ -30,9 +31,7 @@ def similar_groups(embeddings: FloatArray, codes: Codes, categories: int, larges
     count = math.ceil(categories / max(1, largest))
     if count == 1:
         return [Group(np.arange(categories), np.arange(len(codes)))]
-    means = np.zeros((categories, embeddings.shape[1]), dtype=np.float32)
-    np.add.at(means, codes, embeddings)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    means = unit_category_means(embeddings, codes, categories)
     return [Group(members, np.flatnonzero(np.isin(codes, members))) for members in _gathered(means @ means.T, count)]
 
 

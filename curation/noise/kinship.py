@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curation.category_sums import category_sums
 from curation.noise.probe import Codes
 from curation.noise.whitened import BaseView
 from curation.values import FloatArray
@@ -113,8 +114,7 @@ def _nearness(rows: FloatArray, contrast: FloatArray) -> float:
 def _separation(rows: FloatArray, codes: Codes, categories: int) -> float | None:
     """Mean cosine within categories less that between them, from sums alone; `None` where there are no such pairs."""
     sizes = np.bincount(codes, minlength=categories).astype(np.float64)
-    sums = np.zeros((categories, rows.shape[1]))
-    np.add.at(sums, codes, rows)
+    sums = category_sums(rows, codes, categories)
     within = float((sums**2).sum() - len(rows))
     everything = float((sums.sum(axis=0) ** 2).sum() - len(rows))
     pairs_within = float((sizes * (sizes - 1)).sum())

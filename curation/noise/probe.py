@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.category_sums import category_sums
 from curation.noise.ridge import LeaveOneOutRidge
 from curation.values import FloatArray
 
@@ -135,8 +136,7 @@ def _first_transition(categories: int) -> FloatArray:
 def _transition(believed: FloatArray, codes: Codes, sizes: NDArray[np.int64], confusion: Confusion) -> FloatArray:
     """P(web category = row | true category = column) from beliefs (N, C + 1): (C, C + 1), columns sum to 1."""
     categories = len(sizes)
-    counts = np.zeros((categories, categories + 1))
-    np.add.at(counts, codes, believed)
+    counts = category_sums(believed, codes, categories)
     if confusion == "pairs":
         counts += _SMOOTHING * np.outer(sizes, counts.sum(axis=0) / counts.sum())
         pairs: FloatArray = (counts / np.maximum(counts.sum(axis=0), 1e-12)).astype(np.float32)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.category_sums import unit_category_means
 from curation.noise.probe import Codes
 from curation.values import FloatArray
 
@@ -127,10 +128,7 @@ def _rounded(count: int) -> int:
 
 def category_affinity(embeddings: FloatArray, base_codes: Codes) -> FloatArray:
     """How much each of B images looks like each of K base categories: cosine to its mean embedding, (B, K)."""
-    means = np.zeros((int(base_codes.max()) + 1, embeddings.shape[1]), dtype=np.float32)
-    np.add.at(means, base_codes, embeddings)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    affinity: FloatArray = embeddings @ means.T
+    affinity: FloatArray = embeddings @ unit_category_means(embeddings, base_codes, int(base_codes.max()) + 1).T
     return affinity
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from curation.category_sums import category_sums
 from curation.devices import choose_device
 from curation.similarity.folded import FoldedHead, fold
 from curation.similarity.network import SimilarityNetwork
@@ -79,10 +80,9 @@ def _means(pairs: FloatArray, members: Indices, rows: Indices) -> FloatArray:
 
 def _nearest(view: Tensor, codes: Indices, categories: int, compared: int) -> NDArray[np.bool_]:
     """The `compared` nearest categories of each sample (N, C)."""
-    sums = np.zeros((categories, view.shape[1]))
     near = np.zeros((len(view), categories), dtype=np.bool_)
     vectors = view.cpu().numpy()
-    np.add.at(sums, codes, vectors)
+    sums = category_sums(vectors, codes, categories)
     middle = sums.sum(axis=0) / len(codes)
     away = sums - middle * np.bincount(codes, minlength=categories)[:, None]
     away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.category_sums import category_sums
 from curation.similarity.pair_metrics import average_precision
 from curation.values import FloatArray
 
@@ -60,9 +61,7 @@ def _centre_and_scatter(
     rows = embeddings.astype(np.float64)
     centre = rows.mean(axis=0)
     rows -= centre
-    sums = np.zeros((int(codes.max()) + 1, rows.shape[1]))
-    np.add.at(sums, codes, rows)
-    means = sums / np.maximum(np.bincount(codes), 1)[:, None]
+    means = category_sums(rows, codes, int(codes.max()) + 1) / np.maximum(np.bincount(codes), 1)[:, None]
     residuals = rows - means[codes]
     return centre, rows, residuals.T @ residuals / len(rows)
 
