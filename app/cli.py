@@ -15,14 +15,18 @@ import typer
 
 from app.verbs.audit import audit
 from app.verbs.backup import backup
+from app.verbs.demo import demo
+from app.verbs.diff import diff
 from app.verbs.doctor import doctor
 from app.verbs.export import export
 from app.verbs.nightly import nightly
 from app.verbs.options import JsonOption, RoleName, WorkspaceArgument
+from app.verbs.predict import predict
 from app.verbs.report import report
 from app.verbs.restore import restore
 from app.verbs.review import review
 from app.verbs.search import search
+from app.verbs.train import train
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
@@ -238,14 +242,17 @@ def scores(
 
 
 app.command()(export)
+app.command()(diff)
 app.command()(audit)
 app.command()(search)
+app.command()(predict)
 app.command()(report)
 app.command()(review)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
 app.command()(nightly)
+app.add_typer(train, name="train")
 
 
 @app.command()
@@ -274,35 +281,11 @@ def status(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
         [(stage.name, stage.state, stage.finished_at) for stage in state.stages],
     )
     print_facts("flags and decisions", {**state.flags, "decisions": state.decisions})
+    if state.busy:
+        print_facts("as last published, since", {"": state.busy})
 
 
-@app.command()
-def demo(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A new folder for the images, the workspace and the results.")
-    ] = Path("curation-demo"),
-    seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Draw a small image set with known noise and run everything on it, offline.
-
-    Example: curate demo /tmp/demo
-    """
-    from app.terminal import print_facts, print_json, print_table, progress_bars
-    from curation.demo.run import run_demo
-
-    with progress_bars() as progress:
-        result = run_demo(folder, seed=seed, progress=progress)
-    if as_json:
-        print_json(asdict(result))
-        return
-    print_facts("the image set", result.images)
-    print_table("who finds the wrong images (area under ROC)", ("method", "AUROC"), result.auroc.items())
-    print_table("weights", ("images", "number", "mean weight"), [(kind, *row) for kind, row in result.weights.items()])
-    print_table(
-        "flagged as outlier or label flip", ("", "value"), [(name, value) for name, value in result.flagged.items()]
-    )
-    print_table("look at", ("what", "where"), result.places.items())
+app.command()(demo)
 
 
 def main() -> None:

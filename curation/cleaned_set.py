@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,9 @@ _CONFIRMED_WEIGHT = 1.0
 NOISE_FLAGS = (FlagName.OUTLIER, FlagName.LABEL_FLIP)  # they judge noise; a promise judges it by its own threshold
 BEYOND_PROMISE = "promise"  # the reason of samples that are too doubtful for what was promised
 
+_DROPPED = "dropped"
+_NEVER_KEPT = (FlagName.UNREADABLE.value, _DROPPED)  # not even in an export of everything
+
 _CONFIRMATIONS = (DecisionAction.KEEP, DecisionAction.RELABEL)
 
 
@@ -42,19 +45,28 @@ def build_cleaned_set(
     categories: Mapping[str, int],
     set_aside_flags: Sequence[FlagName],
     provenance: Mapping[str, Any],
+    copies_groups: Mapping[str, str] | None = None,
+    everything: bool = False,
 ) -> CleanedSet:
     """Decide about every sample: a person's decision first, then flags in the order of `set_aside_flags`, else keep.
 
-    Raises `ExportError` when a readable novel sample has no evidence yet.
+    With `everything` a flag sets nothing aside but is the mark of the sample: only what has no pixels and what a person
+    dropped is left out. `copies_groups` are those of `curation.copy_groups`. Raises `ExportError` when a readable novel
+    sample has no evidence yet.
     """
     kept: list[CleanedSample] = []
     aside: list[SetAside] = []
     for sample in samples:
         decision = decisions.get(sample.sample_id)
         reason = _reason_against(sample, flags.get(sample.sample_id, ()), decision, set_aside_flags)
-        if reason is None:
-            noise = _noise_probability(sample, estimates.get(sample.sample_id), decision)
-            kept.append(_keep(sample, evidence.get(sample.sample_id), noise, decision, categories))
+        if reason is None or (everything and reason[0] not in _NEVER_KEPT):
+            said = {
+                **_opinion(sample, estimates.get(sample.sample_id), decision),
+                "flags": tuple(flag.name.value for flag in flags.get(sample.sample_id, ())),
+                "copies_group": (copies_groups or {}).get(sample.sample_id),
+                "set_aside": None if reason is None else reason[0],
+            }
+            kept.append(_keep(sample, evidence.get(sample.sample_id), decision, categories, said))
         else:
             aside.append(
                 SetAside(
@@ -67,6 +79,15 @@ def build_cleaned_set(
 def is_confirmed(decision: Decision | None) -> bool:
     """Whether a person has said that the sample belongs under the category it has in a cleaned set."""
     return decision is not None and decision.action in _CONFIRMATIONS
+
+
+def mark_beyond(cleaned_set: CleanedSet, sample_ids: Collection[str]) -> CleanedSet:
+    """Keep, but mark, what a promise would set aside."""
+    kept = tuple(
+        replace(sample, set_aside=BEYOND_PROMISE) if sample.sample_id in sample_ids else sample
+        for sample in cleaned_set.kept
+    )
+    return replace(cleaned_set, content_hash=content_hash_of(kept), kept=kept)
 
 
 def set_aside_beyond(cleaned_set: CleanedSet, details: Mapping[str, str]) -> CleanedSet:
@@ -97,27 +118,33 @@ def _reason_against(
     if sample.sha256 is None or FlagName.UNREADABLE in raised:  # no decision brings back pixels
         return FlagName.UNREADABLE.value, raised.get(FlagName.UNREADABLE, sample.reason or "")
     if decision is not None and decision.action is DecisionAction.DROP:
-        return "dropped", f"Dropped by {decision.annotator}."
+        return _DROPPED, f"Dropped by {decision.annotator}."
     if is_confirmed(decision):
         return None
     return next(((name.value, raised[name]) for name in set_aside_flags if name in raised), None)
 
 
-def _noise_probability(sample: Sample, estimate: NoiseEstimate | None, decision: Decision | None) -> float | None:
-    if sample.role is not Role.NOVEL:
-        return None
-    if is_confirmed(decision):
-        return 0.0
-    return None if estimate is None else estimate.noise_probability
+def _opinion(sample: Sample, estimate: NoiseEstimate | None, decision: Decision | None) -> dict[str, Any]:
+    """What the noise model says of a novel sample, as fields of `CleanedSample`, unless a person has answered it."""
+    if sample.role is not Role.NOVEL or (estimate is None and not is_confirmed(decision)):
+        return {"noise_probability": None}
+    if estimate is None or is_confirmed(decision):
+        return {"noise_probability": 0.0}
+    return {
+        "noise_probability": estimate.noise_probability,
+        "suggested_category": estimate.suggested_category,
+        "suggested_probability": estimate.suggested_probability,
+    }
 
 
 def _keep(
     sample: Sample,
     evidence: Evidence | None,
-    noise_probability: float | None,
     decision: Decision | None,
     categories: Mapping[str, int],
+    said: Mapping[str, Any],
 ) -> CleanedSample:
+    """The sample as it goes into the set, with the fields `said`."""
     if evidence is None and sample.role is Role.NOVEL:
         raise ExportError(
             f"sample {sample.image_id!r} of {sample.category} has no weight yet.", hint="`curate run` makes it."
@@ -140,8 +167,8 @@ def _keep(
         category_id=categories[category],
         web_category=sample.category,
         weight=weight,
-        noise_probability=noise_probability,
         uri=sample.uri,
         sha256=sample.sha256 or "",
         crawl=sample.crawl,
+        **said,
     )

@@ -10,8 +10,9 @@ import numpy as np
 from curation import __version__
 from curation.audit import audit_result
 from curation.audit_plan import Audit
-from curation.cleaned_set import NOISE_FLAGS, build_cleaned_set, is_confirmed, set_aside_beyond
+from curation.cleaned_set import NOISE_FLAGS, build_cleaned_set, is_confirmed, mark_beyond, set_aside_beyond
 from curation.config import Config
+from curation.copy_groups import copy_groups
 from curation.errors import ExportError
 from curation.promise import PromiseStatement, keep_promise
 from curation.remaining_noise import (
@@ -27,6 +28,7 @@ from curation.store.decisions import latest_decisions
 from curation.store.evidence import read_evidence
 from curation.store.flags import count_flags, read_flags
 from curation.store.journal import journal
+from curation.store.near_copies import read_near_copies
 from curation.store.noise import read_noise_estimates
 from curation.store.runs import StageState, read_stages
 from curation.store.samples import read_samples
@@ -47,6 +49,7 @@ class StoredFacts:
     estimates: Mapping[str, NoiseEstimate]
     flags: Mapping[str, Sequence[Flag]]
     flag_counts: Mapping[str, int]
+    near_copies: Sequence[tuple[str, str]]
     decisions: Mapping[str, Decision]
     categories: Mapping[str, int]
     audits: Sequence[Audit]
@@ -57,7 +60,8 @@ class CurrentSet:
     """A cleaned set, with what its noise is judged by.
 
     `undecided` are the kept novel samples without a person's word, `confirmed` counts those with one. `beyond` are
-    those that a promise set aside; `promise` is its statement.
+    those that a promise set aside; `promise` is its statement. In a set of everything none of them counts samples that
+    are marked as set aside.
     """
 
     cleaned_set: CleanedSet
@@ -82,30 +86,37 @@ def read_facts(workspace: Workspace, *, with_base: bool = False) -> StoredFacts:
         samples = read_samples(connection, Role.NOVEL)
         if with_base:
             samples += read_samples(connection, Role.BASE)
-        evidence, estimates = read_evidence(connection), read_noise_estimates(connection)
+        evidence, estimates = read_evidence(connection, with_nearest=False), read_noise_estimates(connection)
         flags, flag_counts = read_flags(connection), count_flags(connection)
+        near_copies = read_near_copies(connection)
     with journal(workspace.journal) as connection_to_journal:
         decisions, categories = latest_decisions(connection_to_journal), category_ids(connection_to_journal)
         audits = read_audits(connection_to_journal)
-    return StoredFacts(samples, stages, evidence, estimates, flags, flag_counts, decisions, categories, audits)
+    return StoredFacts(
+        samples, stages, evidence, estimates, flags, flag_counts, near_copies, decisions, categories, audits
+    )
 
 
-def current_set(facts: StoredFacts, config: Config, promise: float | None = None) -> CurrentSet:
+def current_set(
+    facts: StoredFacts, config: Config, promise: float | None = None, *, everything: bool = False
+) -> CurrentSet:
     """The cleaned set from the newest evidence and decisions.
 
     Without a promise, the flags named in the configuration set samples aside. With one, `outlier` and `label_flip` do
-    not count: noise probabilities decide, under the largest threshold that keeps the promise. Raises `ExportError` when
-    it cannot be kept, or a noise probability is missing.
+    not count: noise probabilities decide, under the largest threshold that keeps the promise. With `everything` what
+    would be set aside stays in, marked, unless it is unreadable or a person dropped it. Raises `ExportError` when a
+    promise cannot be kept, or a noise probability is missing.
     """
     if promise is None:
-        return _split(facts, _cleaned_set(facts, config, judged_by_flags=True))
-    found = _split(facts, _cleaned_set(facts, config, judged_by_flags=False))
+        return _counted(facts, _cleaned_set(facts, config, judged_by_flags=True, everything=everything))
+    found = _counted(facts, _cleaned_set(facts, config, judged_by_flags=False, everything=everything))
     kept, statement = keep_promise(
         noise_probabilities(found.undecided), promise, noise_calibration(facts, config), confirmed=found.confirmed
     )
     beyond = tuple(sample for sample, stays in zip(found.undecided, kept, strict=True) if not stays)
-    held = _split(facts, set_aside_beyond(found.cleaned_set, _details(beyond, statement)))
-    return replace(held, beyond=beyond, promise=statement)
+    details = _details(beyond, statement)
+    hold = mark_beyond if everything else set_aside_beyond
+    return replace(_counted(facts, hold(found.cleaned_set, details)), beyond=beyond, promise=statement)
 
 
 def noise_probabilities(samples: Sequence[CleanedSample]) -> Probabilities:
@@ -161,8 +172,9 @@ def _calibration_of(
     )
 
 
-def _cleaned_set(facts: StoredFacts, config: Config, *, judged_by_flags: bool) -> CleanedSet:
+def _cleaned_set(facts: StoredFacts, config: Config, *, judged_by_flags: bool, everything: bool) -> CleanedSet:
     names = config.cleaned_set.set_aside
+    embedded = facts.stages["embed"].summary
     return build_cleaned_set(
         facts.samples,
         evidence=facts.evidence,
@@ -173,17 +185,26 @@ def _cleaned_set(facts: StoredFacts, config: Config, *, judged_by_flags: bool) -
         set_aside_flags=names if judged_by_flags else [name for name in names if name not in NOISE_FLAGS],
         provenance={
             "tool": f"webnoise-curation {__version__}",
-            "encoder": facts.stages["embed"].summary["encoder"],
-            "network": facts.stages["train-similarity"].summary["network"],
+            "encoder": embedded["encoder"],
+            "encoder_name": embedded.get("encoder name", config.embedding.encoder),
+            "network": scoring_network(facts.stages),
             "flags": facts.flag_counts,
             "decisions": len(facts.decisions),
             "config": config.model_dump(mode="json"),
         },
+        copies_groups=copy_groups(facts.samples, facts.flags, facts.near_copies),
+        everything=everything,
     )
 
 
-def _split(facts: StoredFacts, cleaned_set: CleanedSet) -> CurrentSet:
-    novel = [sample for sample in cleaned_set.kept if sample.role is Role.NOVEL]
+def scoring_network(stages: Mapping[str, StageState]) -> str:
+    """The identity of the similarity network that the weights are of; one trained since has not scored anything yet."""
+    scored = stages.get("score")
+    return str((scored or stages["train-similarity"]).summary["network"])
+
+
+def _counted(facts: StoredFacts, cleaned_set: CleanedSet) -> CurrentSet:
+    novel = [sample for sample in cleaned_set.kept if sample.role is Role.NOVEL and sample.set_aside is None]
     undecided = tuple(sample for sample in novel if not is_confirmed(facts.decisions.get(sample.sample_id)))
     return CurrentSet(cleaned_set, undecided, confirmed=len(novel) - len(undecided))
 

@@ -221,7 +221,15 @@ class CleanedSample:
 
     `category_id` is stable over all exports of a workspace. `weight` is that of the scores: it averages 1 over all
     images of the web category, those set aside included; high = trust. `noise_probability` is that of `category` being
-    wrong: 0 where a person has kept or relabelled it, `None` where no noise model has spoken.
+    wrong: 0 where a person has kept or relabelled it, `None` where no noise model has spoken. `suggested_category` and
+    `suggested_probability`, [0, 1], are those of the noise model; `None` for base samples and where a person has
+    confirmed the category.
+
+    `set_aside` is the one reason why the cleaned set leaves the sample out, where an export of everything has it
+    nevertheless; `None` for what is in the cleaned set. `flags` are names of `FlagName`. Samples that show the same
+    picture (near copies, same bytes, chains of both) have the same `copies_group`, a digest that does not change with
+    what is exported; `None` where there is no other. `split` is the part of a split export, such as "train" (what the
+    crawl called its split is in `crawl`).
     """
 
     sample_id: str
@@ -235,6 +243,12 @@ class CleanedSample:
     uri: str
     sha256: str
     crawl: CrawlFacts = field(default_factory=CrawlFacts)
+    set_aside: str | None = None
+    suggested_category: str | None = None
+    suggested_probability: float | None = None
+    flags: tuple[str, ...] = ()
+    copies_group: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

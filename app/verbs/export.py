@@ -22,6 +22,7 @@ class FormatName(StrEnum):
     csv = "csv"
     parquet = "parquet"
     webdataset = "webdataset"
+    hf = "hf"
 
 
 def export(
@@ -40,6 +41,14 @@ def export(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in that folder.")] = False,
     with_base: Annotated[bool, typer.Option("--with-base", help="Add the clean base samples, at weight 1.")] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--everything", help="Also what would be set aside, marked, unless unreadable or dropped."),
+    ] = False,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="SHARES", help="Cut it into parts that share no picture: train=0.9,val=0.1."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the cleaned set, verified, with weights and provenance.
@@ -47,11 +56,15 @@ def export(
     Example: curate export birds --format imagefolder --out cleaned --promise "noise<=0.02"
     """
     from app.terminal import print_json, progress_bars
+    from curation.export.splits import parse_split
+    from curation.priority import BEHIND_PEOPLE, give_way
     from curation.promise import parse_promise
     from curation.stages.export import export as run_export
     from curation.workspace import open_workspace
 
+    give_way(BEHIND_PEOPLE)
     promised = None if promise is None else parse_promise(promise)
+    shares = None if split is None else parse_split(split)
     opened = open_workspace(workspace)
     with progress_bars() as progress:
         exported = run_export(
@@ -64,6 +77,8 @@ def export(
             hard_links=hard_links,
             overwrite=overwrite,
             with_base=with_base,
+            everything=everything,
+            split=shares,
             progress=progress,
         )
     if as_json:
@@ -78,6 +93,7 @@ def _print(exported: ExportResult, out: Path) -> None:
 
     print_facts(f"exported {out}", asdict(exported.receipt))
     if exported.promise is not None:
-        print_facts("promised of its novel samples", asdict(exported.promise))
+        marked = "unmarked " if exported.receipt.marked_by_reason else ""
+        print_facts(f"promised of its {marked}novel samples", asdict(exported.promise))
     if exported.reviews is not None:
         print_facts(f"what the reviews in {out / 'review.csv'} would give", asdict(exported.reviews))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curation.errors import ExportError
-from curation.export import imagefolder, parquet, uri_list, webdataset
+from curation.export import hugging_face, imagefolder, parquet, uri_list, webdataset
 from curation.export.storage import CheckedImage, PlacedSample, Placement, StorageOptions
 from curation.values import CleanedSample
 
@@ -31,6 +31,7 @@ FORMATS = {
     "csv": Format(uri_list.write_images, uri_list.image_uri, holds_images=False),
     "parquet": Format(parquet.write_images, parquet.image_uri),
     "webdataset": Format(webdataset.write_images, webdataset.image_uri),
+    "hf": Format(hugging_face.write_images, parquet.image_uri),
 }
 
 

@@ -1,5 +1,7 @@
 """Format `imagefolder`: one folder a category with the original bytes as files, as torchvision's ImageFolder reads it.
 
+The parts of a split are folders above them: `train/<category>/`.
+
 ImageFolder numbers the folders it finds from 0 in alphabetical order; `samples.csv` has the category ids that stay the
 same over all exports.
 """
@@ -21,8 +23,8 @@ PASSED_OVER_BY_TORCHVISION = (".gif", ".avif", ".jp2", ".bin")  # not in torchvi
 def write_images(folder: Path, images: Iterable[CheckedImage], options: StorageOptions) -> Generator[PlacedSample]:
     """Write every image as `<category folder>/<name>-<sample id>.<suffix>`; a hard link where asked and possible."""
     for sample, data in images:
-        category_folder = folder / options.folders[sample.category]
-        category_folder.mkdir(exist_ok=True)
+        category_folder = folder / (sample.split or "") / options.folders[sample.category]
+        category_folder.mkdir(parents=True, exist_ok=True)
         target = category_folder / file_name(sample, image_suffix(data))
         linked = options.hard_links and _link(sample.uri, target)
         if not linked:

@@ -19,7 +19,7 @@ from curation.export.tables import DECIMALS
 from curation.values import CleanedSample, SetAside
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KIND = "webnoise-curation cleaned set"
 
 
@@ -28,13 +28,19 @@ class _Part(BaseModel):
 
 
 class Counts(_Part):
-    """Where every sample went: considered = kept + set_aside, and both again by reason and category."""
+    """Where every sample went: considered = kept + set_aside, and both again by reason and category.
+
+    In an export of everything, `marked_by_reason` counts those among the kept that the cleaned set leaves out. In a
+    split one, `kept_by_split` counts the kept again by part.
+    """
 
     considered: int
     kept: int
     set_aside: int
     set_aside_by_reason: dict[str, int]
     kept_by_category: dict[str, int]
+    marked_by_reason: dict[str, int] = {}
+    kept_by_split: dict[str, int] = {}
 
     def contradiction(self) -> str:
         """One sentence on counts that do not add up; empty where they do."""
@@ -44,6 +50,10 @@ class Counts(_Part):
             return f"{self.set_aside} samples were set aside, {sum(self.set_aside_by_reason.values())} with a reason"
         if self.kept != sum(self.kept_by_category.values()):
             return f"{self.kept} samples were kept, {sum(self.kept_by_category.values())} in the categories together"
+        if self.kept_by_split and self.kept != (parts := sum(self.kept_by_split.values())):
+            return f"{self.kept} samples were kept, {parts} in the parts of the split together"
+        if self.kept < (marked := sum(self.marked_by_reason.values())):
+            return f"{self.kept} samples were kept, {marked} are marked"
         return ""
 
 
@@ -77,10 +87,11 @@ class Manifest(_Part):
 
 
 def content_hash_of(kept: Iterable[CleanedSample]) -> str:
-    """Identify a choice of samples: SHA-256 over sample id, image digest, category and weight as written, sorted.
+    """Identify a choice of samples: SHA-256 over sample id, image digest, category, weight as written and mark, sorted.
 
     The order of `kept` does not matter; the weight counts with the decimals that exports write, so that noise in the
-    last bits of a computation does not make another set.
+    last bits of a computation does not make another set. The mark `set_aside` counts where there is one: everything
+    marked under one promise is another set than under another. Flags, suggestions and the split do not count.
     """
     digest = sha256()
     for line in sorted(_identity(sample) for sample in kept):
@@ -89,7 +100,9 @@ def content_hash_of(kept: Iterable[CleanedSample]) -> str:
 
 
 def _identity(sample: CleanedSample) -> bytes:
-    parts = (sample.sample_id, sample.sha256, sample.category, f"{sample.weight:.{DECIMALS}f}")
+    parts = [sample.sample_id, sample.sha256, sample.category, f"{sample.weight:.{DECIMALS}f}"]
+    if sample.set_aside is not None:
+        parts.append(sample.set_aside)
     return ("\0".join(parts) + "\n").encode("utf-8", "backslashreplace")
 
 
@@ -101,6 +114,8 @@ def count(kept: Sequence[CleanedSample], set_aside: Sequence[SetAside], *, consi
         set_aside=len(set_aside),
         set_aside_by_reason=dict(sorted(Counter(item.reason for item in set_aside).items())),
         kept_by_category=dict(sorted(Counter(sample.category for sample in kept).items())),
+        marked_by_reason=dict(sorted(Counter(s.set_aside for s in kept if s.set_aside is not None).items())),
+        kept_by_split=dict(Counter(s.split for s in kept if s.split is not None)),
     )
     if contradiction := counts.contradiction():
         raise ExportError(f"the counts do not balance: {contradiction}.", hint="This is a defect; please report it.")

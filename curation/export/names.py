@@ -10,7 +10,20 @@ from pathlib import PurePosixPath
 from curation.signatures import HEAD_BYTES, image_format
 from curation.values import CleanedSample
 
-_RESERVED = frozenset({"manifest.json", "samples.csv", "categories.csv", "set_aside.csv", "review.csv"})
+SIMILARITY_NETWORK = "similarity.safetensors"
+CARD = "README.md"
+
+_RESERVED = frozenset(
+    {
+        "manifest.json",
+        "samples.csv",
+        "categories.csv",
+        "set_aside.csv",
+        "review.csv",
+        SIMILARITY_NETWORK,
+        CARD.casefold(),
+    }
+)
 _UNSAFE = re.compile(r"[^\w ,()+&'.-]")  # \w holds the letters of every script
 _LONGEST_BYTES = 100  # file systems allow 255 for a name; ours add a sample id and a suffix
 

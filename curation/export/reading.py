@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from curation.errors import ExportError
 from curation.export.formats import find_format
 from curation.export.manifest import FileDigest, Manifest, content_hash_of, read_manifest
+from curation.export.names import SIMILARITY_NETWORK
 from curation.export.storage import Placement
 from curation.export.tables import read_categories, read_samples, read_set_aside
 from curation.progress import Progress, silent
@@ -47,14 +48,18 @@ class ExportedSet:
 
     def image_bytes(self, index: int) -> bytes:
         """The encoded image of `samples[index]`; raises `ExportError` when it is gone or damaged."""
-        sample, placement = self.samples[index], self.placements[index]
+        sample = self.samples[index]
         try:
-            data = read_bytes(find_format(self.manifest.format).image_uri(self.folder, sample, placement))
+            data = read_bytes(self.image_uri(index))
         except UnreadableImageError as error:
             raise self._damaged(index, error.reason) from error
         if self.verify and sha256(data).hexdigest() != sample.sha256:
             raise self._damaged(index, "its bytes are not those that were exported")
         return data
+
+    def image_uri(self, index: int) -> str:
+        """Where the bytes of `samples[index]` are (`curation.sources.location`)."""
+        return find_format(self.manifest.format).image_uri(self.folder, self.samples[index], self.placements[index])
 
     @cached_property
     def weights(self) -> FloatArray:
@@ -65,6 +70,22 @@ class ExportedSet:
     def category_ids(self) -> NDArray[np.int64]:
         """Category ids, int64, shape (N,): stable over all exports of a workspace, not necessarily 0 to C - 1."""
         return np.array([sample.category_id for sample in self.samples], dtype=np.int64)
+
+    @property
+    def similarity_network(self) -> Path | None:
+        """The similarity network that the weights are of (`curation.similarity.checkpoint`), where it was exported."""
+        is_there = any(file.path == SIMILARITY_NETWORK for file in self.manifest.files)
+        return self.folder / SIMILARITY_NETWORK if is_there else None
+
+    @property
+    def encoder(self) -> str | None:
+        """The configured name of the encoder, as `curation.encoders.load_encoder` takes it; `None` in old exports."""
+        return self.manifest.provenance.get("encoder_name")
+
+    @property
+    def encoder_identity(self) -> str | None:
+        """What tells the encoder and its weights from all others."""
+        return self.manifest.provenance.get("encoder")
 
     def set_aside(self) -> tuple[SetAside, ...]:
         """The samples that are not in, each with its reason."""
@@ -132,7 +153,11 @@ def _check_samples(exported: ExportedSet) -> None:
     counts, path = exported.manifest.counts, exported.folder
     if contradiction := counts.contradiction():
         raise ExportError(f"the manifest of {path} contradicts itself: {contradiction}.", hint=_AGAIN)
-    if dict(Counter(sample.category for sample in exported.samples)) != counts.kept_by_category:
+    marked = Counter(sample.set_aside for sample in exported.samples if sample.set_aside is not None)
+    if (
+        dict(Counter(s.category for s in exported.samples)) != counts.kept_by_category
+        or marked != counts.marked_by_reason
+    ):
         raise ExportError(f"the samples of {path} are not those that its manifest counts.", hint=_AGAIN)
     if dict(Counter(item.reason for item in exported.set_aside())) != counts.set_aside_by_reason:
         raise ExportError(f"the samples set aside in {path} are not those that its manifest counts.", hint=_AGAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,14 +44,15 @@ class PlacedSample(NamedTuple):
 class StorageOptions:
     """How the images are laid out; each format reads what concerns it.
 
-    `folders` gives the folder name of every category (`curation.export.names`), `samples` how many there are at most.
-    Shards of 256 MiB are what the
-    webdataset project recommends as a size that streams well; row groups of 100 rows are what Hugging Face uses for
-    images, so that one random row costs the decoding of few others.
+    `folders` gives the folder name of every category (`curation.export.names`), `labels` the names of the categories
+    that are in the set, by id, `samples` how many samples each part of a split has at most (part `None`: no split).
+    Shards of 256 MiB are what the webdataset project recommends as a size that streams well; row groups of 100 rows are
+    what Hugging Face uses for images, so that one random row costs the decoding of few others.
     """
 
-    folders: dict[str, str] = field(default_factory=dict)
-    samples: int = 0
+    folders: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    samples: Mapping[str | None, int] = field(default_factory=dict)
     hard_links: bool = False
     shard_bytes: int = 256 * MIB
     shard_samples: int = 10_000

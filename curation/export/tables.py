@@ -33,22 +33,32 @@ _FACTS = (
     "role",
     "weight",
     "noise_probability",
+    "set_aside",
+    "suggested_category",
+    "suggested_probability",
+    "flags",
+    "copies_group",
+    "split",
     "sha256",
     "uri",
     "source_url",
     "query",
     "rank",
     "title",
-    "split",
+    "source_split",
 )
 SAMPLE_COLUMNS = ("file", *_FACTS, "position", "size_bytes")
+_NEW_IN_2 = ("set_aside", "suggested_category", "suggested_probability", "flags", "copies_group", "split")
+# Of schema version 1, where `split` was what the source said.
+_SAMPLE_COLUMNS_1 = tuple(
+    "split" if name == "source_split" else name for name in SAMPLE_COLUMNS if name not in _NEW_IN_2
+)
 CATEGORY_COLUMNS = ("category_id", "category", "folder")
 SET_ASIDE_COLUMNS = ("sample_id", "image_id", "web_category", "uri", "reason", "detail")
 
 
 def facts_of(sample: CleanedSample) -> dict[str, Any]:
     """What is known of a sample as flat plain values, as every format writes them; `None` where unknown."""
-    noise = sample.noise_probability
     facts = {
         "sample_id": sample.sample_id,
         "image_id": sample.image_id,
@@ -57,16 +67,26 @@ def facts_of(sample: CleanedSample) -> dict[str, Any]:
         "web_category": sample.web_category,
         "role": sample.role.value,
         "weight": round(float(sample.weight), DECIMALS),
-        "noise_probability": None if noise is None else round(float(noise), DECIMALS),
+        "noise_probability": _rounded(sample.noise_probability),
+        "set_aside": sample.set_aside,
+        "suggested_category": sample.suggested_category,
+        "suggested_probability": _rounded(sample.suggested_probability),
+        "flags": "|".join(sample.flags),
+        "copies_group": sample.copies_group,
+        "split": sample.split,
         "sha256": sample.sha256,
         "uri": sample.uri,
         "source_url": sample.crawl.source_url,
         "query": sample.crawl.query,
         "rank": sample.crawl.rank,
         "title": sample.crawl.title,
-        "split": sample.crawl.split,
+        "source_split": sample.crawl.split,
     }
     return {name: plain_text(value) if isinstance(value, str) else value for name, value in facts.items()}
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(float(probability), DECIMALS)
 
 
 @contextmanager
@@ -81,14 +101,17 @@ def new_sample_table(folder: Path) -> Iterator[Callable[[CleanedSample, Placemen
 def _row_of(sample: CleanedSample, placement: Placement) -> dict[str, Any]:
     row = facts_of(sample)
     row |= {"file": placement.file, "position": placement.position, "size_bytes": placement.size_bytes}
-    for name in ("weight", "noise_probability"):
+    for name in ("weight", "noise_probability", "suggested_probability"):
         row[name] = None if row[name] is None else f"{row[name]:.{DECIMALS}f}"
     return row
 
 
 def read_samples(folder: Path) -> Iterator[tuple[CleanedSample, Placement]]:
-    """The rows of `samples.csv` in their order; raises `ExportError` naming the row that cannot be understood."""
-    for number, row in enumerate(_read(folder / SAMPLES, SAMPLE_COLUMNS), start=1):
+    """The rows of `samples.csv` in their order; raises `ExportError` naming the row that cannot be understood.
+
+    What exports of schema version 1 did not have is `None`.
+    """
+    for number, row in enumerate(_read(folder / SAMPLES, SAMPLE_COLUMNS, _SAMPLE_COLUMNS_1), start=1):
         try:
             yield _sample_of(row), Placement(row["file"], int(row["position"]), int(row["size_bytes"]))
         except ValueError as error:
@@ -96,7 +119,8 @@ def read_samples(folder: Path) -> Iterator[tuple[CleanedSample, Placement]]:
 
 
 def _sample_of(row: Mapping[str, str]) -> CleanedSample:
-    noise, rank = row["noise_probability"], row["rank"]
+    is_first = "source_split" not in row  # schema version 1
+    rank = row["rank"]
     return CleanedSample(
         sample_id=row["sample_id"],
         image_id=row["image_id"],
@@ -105,7 +129,7 @@ def _sample_of(row: Mapping[str, str]) -> CleanedSample:
         category_id=int(row["category_id"]),
         web_category=row["web_category"],
         weight=float(row["weight"]),
-        noise_probability=float(noise) if noise else None,
+        noise_probability=_probability(row["noise_probability"]),
         uri=row["uri"],
         sha256=row["sha256"],
         crawl=CrawlFacts(
@@ -113,9 +137,19 @@ def _sample_of(row: Mapping[str, str]) -> CleanedSample:
             query=row["query"] or None,
             rank=int(rank) if rank else None,
             title=row["title"] or None,
-            split=row["split"] or None,
+            split=row["split" if is_first else "source_split"] or None,
         ),
+        set_aside=row.get("set_aside") or None,
+        suggested_category=row.get("suggested_category") or None,
+        suggested_probability=_probability(row.get("suggested_probability")),
+        flags=tuple(filter(None, row.get("flags", "").split("|"))),
+        copies_group=row.get("copies_group") or None,
+        split=None if is_first else row["split"] or None,
     )
+
+
+def _probability(text: str | None) -> float | None:
+    return float(text) if text else None
 
 
 def write_categories(folder: Path, categories: Mapping[str, int], folders: Mapping[str, str]) -> None:
@@ -151,12 +185,15 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
         writer.writerows(rows)
 
 
-def _read(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def _read(path: Path, columns: Sequence[str], older: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """The rows of a table that has these columns, or those of an earlier schema."""
     csv.field_size_limit(_LONGEST_FIELD)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
             header = next(lines, [])
+            if older and header == list(older):
+                columns = older
             if header != list(columns):
                 raise _damaged(path, f"its columns are {header}, expected {list(columns)}")
             for line in lines:

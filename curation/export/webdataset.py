@@ -1,5 +1,7 @@
 """Format `webdataset`: tar shards of `<sample id>.<suffix>`, `.json` (all facts) and `.cls` (category id).
 
+The parts of a split have shards of their own: `train-000000.tar`.
+
 Samples come category by category, which would make shards of one category each, poison for training. So they are dealt
 in turn to as many open shards as the set needs: every shard holds every category. Within a shard they keep their
 order; training shuffles there as usual.
@@ -29,26 +31,44 @@ def write_images(folder: Path, images: Iterable[CheckedImage], options: StorageO
     An image larger than the bound gets a shard of its own. The same samples give the same bytes: no time or user is
     written.
     """
-    hands = min(_MOST_OPEN, max(1, math.ceil(options.samples / options.shard_samples)))
-    opened = 0
-    shards: dict[int, _Shard] = {}
+    dealers: dict[str | None, _Dealer] = {}
     try:
-        for number, (sample, data) in enumerate(images):
-            hand = number % hands
-            if hand in shards and not shards[hand].has_room(len(data), options):
-                shards.pop(hand).close()
-            if hand not in shards:
-                shards[hand] = _Shard(folder / f"shard-{opened:06d}.tar")
-                opened += 1
-            yield PlacedSample(sample, shards[hand].add(sample, data))
+        for sample, data in images:
+            dealer = dealers.setdefault(sample.split, _Dealer(folder, sample.split, options))
+            yield PlacedSample(sample, dealer.deal(sample, data))
     finally:
-        for shard in shards.values():
-            shard.close()
+        for dealer in dealers.values():
+            dealer.close()
 
 
 def image_uri(folder: Path, sample: CleanedSample, placement: Placement) -> str:
     """Where the bytes of one member are, by offset: nothing need be searched or kept open."""
     return member_uri(folder / placement.file, sample.sample_id, placement.position, placement.size_bytes)
+
+
+class _Dealer:
+    """Deals the samples of one part to its open shards in turn."""
+
+    def __init__(self, folder: Path, part: str | None, options: StorageOptions) -> None:
+        self._folder, self._prefix, self._options = folder, part or "shard", options
+        most_open = max(1, _MOST_OPEN // max(1, len(options.samples)))
+        self._hands = min(most_open, max(1, math.ceil(options.samples.get(part, 0) / options.shard_samples)))
+        self._dealt = self._opened = 0
+        self._shards: dict[int, _Shard] = {}
+
+    def deal(self, sample: CleanedSample, data: bytes) -> Placement:
+        hand = self._dealt % self._hands
+        self._dealt += 1
+        if hand in self._shards and not self._shards[hand].has_room(len(data), self._options):
+            self._shards.pop(hand).close()
+        if hand not in self._shards:
+            self._shards[hand] = _Shard(self._folder / f"{self._prefix}-{self._opened:06d}.tar")
+            self._opened += 1
+        return self._shards[hand].add(sample, data)
+
+    def close(self) -> None:
+        for shard in self._shards.values():
+            shard.close()
 
 
 class _Shard:

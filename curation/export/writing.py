@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curation.errors import ExportError
+from curation.export.card import card_text
 from curation.export.formats import Format, find_format
 from curation.export.imagefolder import PASSED_OVER_BY_TORCHVISION
 from curation.export.manifest import (
@@ -25,11 +26,11 @@ from curation.export.manifest import (
     plain_provenance,
     render_manifest,
 )
-from curation.export.names import category_folders
+from curation.export.names import CARD, category_folders, image_suffix
 from curation.export.reading import check_export, read_export
 from curation.export.staging import staged_folder
 from curation.export.storage import CheckedImage, Placement, StorageOptions
-from curation.export.tables import REVIEW, new_sample_table, write_categories, write_set_aside
+from curation.export.tables import new_sample_table, write_categories, write_set_aside
 from curation.files import replace_text
 from curation.progress import Progress, silent
 from curation.sources.location import UnreadableImageError
@@ -50,17 +51,22 @@ class ExportReceipt:
     kept: int
     set_aside: int
     set_aside_by_reason: dict[str, int]
+    marked_by_reason: dict[str, int]
     image_bytes: int
     linked: int
     notes: tuple[str, ...]
 
 
 class _Written(NamedTuple):
-    """What became of the images: parallel `samples` and `placements`, and those that could not be read."""
+    """What became of the images: parallel `samples` and `placements`, and those that could not be read.
+
+    `forms` counts the images written by the suffix that belongs to their bytes.
+    """
 
     samples: list[CleanedSample]
     placements: list[Placement]
     lost: list[SetAside]
+    forms: Counter[str]
 
 
 def export_cleaned_set(
@@ -71,28 +77,34 @@ def export_cleaned_set(
     read_bytes: ReadBytes,
     hard_links: bool = False,
     overwrite: bool = False,
-    review_list: bytes | None = None,
+    beside: Mapping[str, bytes] | None = None,
+    notes: Sequence[str] = (),
     progress: Progress = silent,
 ) -> ExportReceipt:
     """Write `cleaned_set` to the folder `out` as one of `FORMATS`, reading each image once through `read_bytes`.
 
     A sample whose bytes cannot be read, or are no longer those that were ingested, is set aside as `unreadable`. With
     `hard_links` the format `imagefolder` links plain files instead of copying them, where the file system can.
-    `review_list` is the text of a `review.csv` to lie beside the other tables. Raises
-    `ExportError`, and then leaves nothing behind, when the set contradicts itself, `out` may not be written or
-    replaced, nothing is left to export, or what was written does not read back.
+    `beside` are further files by name, to lie beside the tables; `notes` go into the manifest with what is noted while
+    it is written. Raises `ExportError`, and then leaves nothing behind, when the set contradicts itself, `out` may not
+    be written or replaced, nothing is left to export, or what was written does not read back.
     """
     chosen = find_format(export_format)
     _check(cleaned_set)
     provenance = plain_provenance(cleaned_set.provenance)
     options = StorageOptions(
-        folders=category_folders(cleaned_set.categories), hard_links=hard_links, samples=len(cleaned_set.kept)
+        folders=category_folders(cleaned_set.categories),
+        labels=_labels(cleaned_set),
+        hard_links=hard_links,
+        samples=Counter(sample.split for sample in cleaned_set.kept),
     )
     with staged_folder(out, overwrite=overwrite) as folder:
         written = _write_images(folder, cleaned_set.kept, chosen, options, read_bytes, progress)
-        if review_list is not None:
-            (folder / REVIEW).write_bytes(review_list)
-        manifest = _write_tables(folder, cleaned_set, written, export_format, options, provenance)
+        for name, data in (beside or {}).items():
+            (folder / name).write_bytes(data)
+        manifest = _write_tables(
+            folder, cleaned_set, written, export_format, options, provenance, notes=notes, name=out.name
+        )
         check_export(read_export(folder), progress)
     return ExportReceipt(
         folder=out,
@@ -101,10 +113,16 @@ def export_cleaned_set(
         kept=manifest.counts.kept,
         set_aside=manifest.counts.set_aside,
         set_aside_by_reason=manifest.counts.set_aside_by_reason,
+        marked_by_reason=manifest.counts.marked_by_reason,
         image_bytes=sum(placement.size_bytes for placement in written.placements),
         linked=sum(placement.linked for placement in written.placements),
         notes=manifest.notes,
     )
+
+
+def _labels(cleaned_set: CleanedSet) -> tuple[str, ...]:
+    """The names of the categories that are in it, by id."""
+    return tuple(sorted({sample.category for sample in cleaned_set.kept}, key=cleaned_set.categories.__getitem__))
 
 
 def _check(cleaned_set: CleanedSet) -> None:
@@ -128,8 +146,10 @@ def _problems(cleaned_set: CleanedSet) -> Iterator[str]:
             yield f"sample {sample.sample_id} has category {sample.category!r} with id {sample.category_id}"
         if not (math.isfinite(sample.weight) and sample.weight >= 0):
             yield f"sample {sample.sample_id} has weight {sample.weight}, expected a number from 0"
-        if sample.noise_probability is not None and not 0 <= sample.noise_probability <= 1:
-            yield f"sample {sample.sample_id} has noise probability {sample.noise_probability}, expected 0 to 1"
+        for name in ("noise_probability", "suggested_probability"):
+            probability = getattr(sample, name)
+            if probability is not None and not 0 <= probability <= 1:
+                yield f"sample {sample.sample_id} has {name.replace('_', ' ')} {probability}, expected 0 to 1"
     if content_hash_of(cleaned_set.kept) != cleaned_set.content_hash:
         yield "its content hash does not belong to its samples"
 
@@ -143,8 +163,8 @@ def _write_images(
     progress: Progress,
 ) -> _Written:
     """Stream every image from its source into the export, and `samples.csv` beside it."""
-    written = _Written([], [], [])
-    images = _checked_images(kept, read_bytes, written.lost, progress)
+    written = _Written([], [], [], Counter())
+    images = _checked_images(kept, read_bytes, written, progress)
     with new_sample_table(folder) as add_row, closing(chosen.write_images(folder, images, options)) as placed:
         for sample, placement in placed:
             add_row(sample, placement)
@@ -159,22 +179,23 @@ def _write_images(
 
 
 def _checked_images(
-    kept: Iterable[CleanedSample], read_bytes: ReadBytes, lost: list[SetAside], progress: Progress
+    kept: Iterable[CleanedSample], read_bytes: ReadBytes, written: _Written, progress: Progress
 ) -> Iterator[CheckedImage]:
-    """The samples with their bytes; those without, or with other bytes than were ingested, go to `lost`."""
+    """The samples with their bytes; those without, or with other bytes than were ingested, go to `written.lost`."""
     kept = tuple(kept)
     for done, sample in enumerate(kept, start=1):
         try:
             data = read_bytes(sample.uri)
         except UnreadableImageError as error:
-            lost.append(_unreadable(sample, error.reason))
+            written.lost.append(_unreadable(sample, error.reason))
         except OSError as error:
-            lost.append(_unreadable(sample, error.strerror or str(error)))
+            written.lost.append(_unreadable(sample, error.strerror or str(error)))
         else:
             if sha256(data).hexdigest() == sample.sha256:
+                written.forms[image_suffix(data)] += 1
                 yield CheckedImage(sample, data)
             else:
-                lost.append(_unreadable(sample, "the bytes have changed since they were ingested"))
+                written.lost.append(_unreadable(sample, "the bytes have changed since they were ingested"))
         progress("exporting", done, len(kept))
 
 
@@ -191,8 +212,14 @@ def _write_tables(
     export_format: str,
     options: StorageOptions,
     provenance: dict[str, Any],
+    *,
+    notes: Sequence[str],
+    name: str,
 ) -> Manifest:
-    """Write what goes beside the images; the manifest comes last, because it has the digests of the others."""
+    """Write what goes beside the images; the manifest comes last, because it has the digests of the others.
+
+    `name` is what the folder will be called.
+    """
     set_aside = (*cleaned_set.set_aside, *written.lost)
     write_categories(folder, cleaned_set.categories, options.folders)
     write_set_aside(folder, set_aside)
@@ -202,11 +229,13 @@ def _write_tables(
         content_hash=content_hash_of(written.samples),
         cleaned_set_hash=cleaned_set.content_hash,
         counts=count(written.samples, set_aside, considered=cleaned_set.total),
-        notes=_notes(written, options),
+        notes=[*notes, *_notes(written, options)],
         files=[_digest(path) for path in entries if path.is_file()],
         folders=[path.name for path in entries if path.is_dir()],
         provenance=provenance,
     )
+    (folder / CARD).write_text(card_text(name, manifest, written.samples, written.forms), encoding="utf-8")
+    manifest = manifest.model_copy(update={"files": (_digest(folder / CARD), *manifest.files)})
     replace_text(folder / MANIFEST, render_manifest(manifest))
     return manifest
 
@@ -226,9 +255,23 @@ def _notes(written: _Written, options: StorageOptions) -> list[str]:
     copied = sum(not placement.linked for placement in written.placements)
     if options.hard_links and copied:
         notes.append(f"{copied} of {len(written.samples)} images are not hard links: these were not possible there.")
+    notes += _missing_from_parts(written.samples)
     passed_over = sum(placement.file.endswith(PASSED_OVER_BY_TORCHVISION) for placement in written.placements)
     if passed_over:
         notes.append(
             f"{passed_over} images are of formats that torchvision's ImageFolder passes over (GIF, AVIF, JPEG 2000)."
         )
     return notes
+
+
+def _missing_from_parts(samples: Sequence[CleanedSample]) -> list[str]:
+    """What makes loaders that number the categories they find number them differently in two parts of a split."""
+    parts = {sample.split for sample in samples}
+    found = Counter(category for category, _ in {(sample.category, sample.split) for sample in samples})
+    missing = sorted(category for category, number in found.items() if number < len(parts))
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} categories are not in every part of the split, having too few pictures ({missing[0]}, ...): "
+        "take category ids from samples.csv rather than counting folders."
+    ]

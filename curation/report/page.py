@@ -1,4 +1,4 @@
-"""The facts of a report as one self-contained HTML page: jinja2's door.
+"""The facts of a report as one self-contained HTML page: jinja2's door, also for the pages of pipelines.
 
 Everything from outside (names of categories, files, sites, queries, annotators) is escaped by the templates' engine;
 the page also forbids itself scripts and anything that is not in it.
@@ -7,12 +7,12 @@ the page also forbids itself scripts and anything that is not in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from curation.history.night import NewImages, NightFacts
@@ -21,41 +21,52 @@ from curation.report.facts import ReportFacts
 from curation.report.pictures import Picture
 from curation.report.thumbnails import Thumbnail
 
+Drawing = Callable[..., Markup]
+
 _PACKAGE = "curation.report"
 _PARTS = re.compile(r"(?<=[_/-])(?=[^_/-])")
-_UNDRAWN = Thumbnail("", 0, 0, "its file could not be read")
+_DRAWINGS = (
+    charts.rate_bar,
+    charts.calibration_chart,
+    charts.budget_chart,
+    night_charts.noise_course,
+    night_charts.bars,
+    night_charts.promise_row,
+    night_charts.small_course,
+)
+UNDRAWN = Thumbnail("", 0, 0, "its file could not be read")
 
 
 def render_page(facts: ReportFacts, thumbnails: Mapping[str, Thumbnail]) -> str:
     """The whole page; `thumbnails` by SHA-256, a picture without one is shown as a blank with the reason."""
 
     def thumbnail(picture: Picture) -> Thumbnail:
-        return thumbnails.get(picture.sha256 or "", _UNDRAWN)
+        return thumbnails.get(picture.sha256 or "", UNDRAWN)
 
+    return render_template(_PACKAGE, "page.html", _DRAWINGS, facts=facts, thumbnail=thumbnail)
+
+
+def render_template(package: str, template: str, drawings: tuple[Drawing, ...], **values: object) -> str:
+    """A page that extends `frame.html`, in the look of the report, from a template of `package`.
+
+    Templates may use those of the report, its filters, and `drawings` by the names of the functions. `style` is the
+    report's style sheet.
+    """
     style = files(_PACKAGE).joinpath("templates/style.css").read_text(encoding="utf-8")
-    return _environment().get_template("page.html").render(facts=facts, style=style, thumbnail=thumbnail)
+    return _environment(package, drawings).get_template(template).render(style=style, **values)
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str, drawings: tuple[Drawing, ...]) -> Environment:
     """The templates, compiled once; a name that is not there stops the page."""
     environment = Environment(
-        loader=PackageLoader(_PACKAGE, "templates"),
+        loader=ChoiceLoader([PackageLoader(name, "templates") for name in dict.fromkeys((package, _PACKAGE))]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     filters = (percent, chance, number, moment, breakable, coded, words, images_of_new, excess_of_shift)
-    drawings = (
-        charts.rate_bar,
-        charts.calibration_chart,
-        charts.budget_chart,
-        night_charts.noise_course,
-        night_charts.bars,
-        night_charts.promise_row,
-        night_charts.small_course,
-    )
     environment.filters |= {function.__name__: function for function in filters}
     environment.globals |= {function.__name__: function for function in drawings}
     return environment

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from curation.noise.estimation import doubt_of, noise_rate_of
 from curation.report.inputs import ReportInputs
+from curation.sites import host_of
 from curation.values import Sample
 
 _FEWEST_IN_GROUP = 5  # of fewer samples an interval says "anything"; they are counted together
@@ -64,15 +64,6 @@ def site_rates(inputs: ReportInputs) -> RateTable | None:
 def query_rates(inputs: ReportInputs) -> RateTable | None:
     """By the words that were searched for; `None` where no sample says."""
     return _grouped(inputs, lambda sample: (sample.crawl.query or "").strip())
-
-
-def host_of(url: str | None) -> str:
-    """The host of a web address in lower case without "www." and port; empty where there is none."""
-    try:
-        host = urlsplit((url or "").strip()).hostname or ""
-    except ValueError:  # addresses come from the web: "http://[" is one
-        return ""
-    return host.removeprefix("www.").rstrip(".")
 
 
 def _grouped(inputs: ReportInputs, group_of: Callable[[Sample], str]) -> RateTable | None:

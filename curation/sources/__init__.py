@@ -1,12 +1,13 @@
 """Sources: where a set of images is listed.
 
 A new kind of source is one file with `EXPECTS`, `accepts(path)` and `list_entries(path, ignored)`, one line in
-`_KINDS`, one test.
+`_KINDS`, one test. A kind that can do without categories also has `list_unlabelled(path, ignored)`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,12 @@ from curation.values import SourceEntry
 # workers, who import this package too, do without.
 _KINDS = {
     "folder": "curation.sources.folder",
+    "webdataset": "curation.sources.webdataset",
+    "table": "curation.sources.table",
+}
+# The same where images need no category: loose files come first, so that no image in a folder is passed over.
+_UNLABELLED_KINDS = {
+    "loose": "curation.sources.loose",
     "webdataset": "curation.sources.webdataset",
     "table": "curation.sources.table",
 }
@@ -37,8 +44,12 @@ class SourceListing:
     ignored: dict[str, int]
 
 
-def list_source(path: Path) -> SourceListing:
-    """List the images of a source without reading them; `SourceError` if it is of no known kind or holds none."""
+def list_source(path: Path, *, labelled: bool = True) -> SourceListing:
+    """List the images of a source without reading them; `SourceError` if it is of no known kind or holds none.
+
+    Where they need not be `labelled`, one image file, any folder of images and a table without categories do too;
+    `category` is then "" where none is told. (Of tar shards only samples with a category are listed.)
+    """
     from curation.sources.location import readable_text
 
     name = readable_text(str(path.absolute()))
@@ -46,8 +57,9 @@ def list_source(path: Path) -> SourceListing:
     try:
         if not path.exists():
             raise SourceError(f"the source {name} does not exist.", hint="Check the path.")
-        kind, module = _kind_of(path, name)
-        entries = tuple(module.list_entries(path, ignored))
+        kind, module = _kind_of(path, name, _KINDS if labelled else _UNLABELLED_KINDS)
+        list_entries = module.list_entries if labelled else getattr(module, "list_unlabelled", module.list_entries)
+        entries = tuple(list_entries(path, ignored))
     except OSError as error:
         raise SourceError(
             f"{name} cannot be read: {error.strerror or error}.", hint="Check its permissions."
@@ -60,8 +72,8 @@ def list_source(path: Path) -> SourceListing:
     return SourceListing(kind=kind, name=name, entries=entries, ignored=dict(sorted(ignored.items())))
 
 
-def _kind_of(path: Path, name: str) -> tuple[str, ModuleType]:
-    modules = {kind: import_module(module) for kind, module in _KINDS.items()}
+def _kind_of(path: Path, name: str, kinds: Mapping[str, str]) -> tuple[str, ModuleType]:
+    modules = {kind: import_module(module) for kind, module in kinds.items()}
     for kind, module in modules.items():
         if module.accepts(path):
             return kind, module

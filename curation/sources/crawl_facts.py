@@ -8,17 +8,20 @@ from typing import Any
 from curation.errors import SourceError
 from curation.values import CrawlFacts
 
-CRAWL_COLUMNS = ("source_url", "query", "rank", "title", "split")
+CRAWL_COLUMNS = ("source_url", "query", "rank", "title", "split", "source_split")
 
 
 def crawl_facts(values: Mapping[str, Any], where: str) -> CrawlFacts:
-    """Crawl facts from one row of a manifest or the JSON of one sample; `where` names it in errors."""
+    """Crawl facts from one row of a manifest or the JSON of one sample; `where` names it in errors.
+
+    An export of this tool says in `source_split` what its source called the split; `split` is then its own.
+    """
     return CrawlFacts(
         source_url=optional_text(values.get("source_url")),
         query=optional_text(values.get("query")),
         rank=_rank(values.get("rank"), where),
         title=optional_text(values.get("title")),
-        split=optional_text(values.get("split")),
+        split=optional_text(values.get("source_split", values.get("split"))),
     )
 
 

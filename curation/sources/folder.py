@@ -55,6 +55,11 @@ def list_entries(path: Path, ignored: Counter[str]) -> Iterator[SourceEntry]:
             ignored["outside any category folder"] += 1
 
 
+def list_loose(folder: Path, ignored: Counter[str]) -> Iterator[SourceEntry]:
+    """Every image anywhere below `folder`, of no category (""), in the order of its path."""
+    yield from _Category(folder.absolute(), "", set(), ignored).entries(folder.absolute())
+
+
 @dataclass(frozen=True, slots=True)
 class _Category:
     """One category folder while it is walked; `visited` keeps a loop of links from being followed for ever."""
@@ -84,7 +89,7 @@ class _Category:
             self.ignored["hidden"] += 1
         elif _is_folder(child):
             yield from self.entries(Path(child.path))
-        elif (reason := _why_not_an_image(Path(child.path))) is not None:
+        elif (reason := why_not_an_image(Path(child.path))) is not None:
             self.ignored[reason] += 1
         else:
             yield self._entry(Path(child.path))
@@ -98,7 +103,7 @@ class _Category:
         )
 
 
-def _why_not_an_image(file: Path) -> str | None:
+def why_not_an_image(file: Path) -> str | None:
     """None for an image by name or by its first bytes, else the reason to pass it over."""
     suffix = file.suffix.lower()
     if suffix in IMAGE_SUFFIXES:

@@ -22,11 +22,9 @@ from urllib.parse import parse_qs, quote, unquote_to_bytes
 # decoding process can hold one.
 MAX_BYTES = 256 * 2**20
 
-VANISHED = "the file has vanished"  # the one reason that may pass by itself: a disk comes back
-
 _REASONS = {
-    errno.ENOENT: VANISHED,
-    errno.ENOTDIR: VANISHED,
+    errno.ENOENT: "the file has vanished",
+    errno.ENOTDIR: "the file has vanished",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.ELOOP: "symbolic link loop",
