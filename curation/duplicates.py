@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from curation.alignment import likeness
 from curation.config import DuplicatesConfig
+from curation.copy_groups import smallest_connected
 from curation.fingerprint import outlines, thumbnails
+from curation.nearest import FindNearest, find_anew, find_nearest
 from curation.progress import Progress, silent
 from curation.values import FloatArray, ImageFacts
-from indexes.build import build_index
 
 PairArray = NDArray[np.int64]  # (P, 2), each row ascending
 
 # SHA-256 of an image -> those of its near copies, each with the likeness of the two.
 NearCopies = Mapping[str, Mapping[str, float]]
 
-_BLOCK_BYTES = 128 << 20  # of cosines held at once
-_EXACT_UP_TO = 50_000  # vectors of 512: 36 s on one core; an index finds 0.99999 of the same pairs in 11 s
 _PAIRS_AT_ONCE = 1024  # laid over each other: 60 MiB
 _COMPARED_IN_GROUP = 32  # members of a group that all others are compared with: keeps the cost linear in its size
 _OUTLINES_ALIKE = 0.9  # cosine: all edits but crops reach 0.97; embeddings know crops, but not thumbnails and frames
@@ -46,37 +45,8 @@ def nearest_pairs(vectors: FloatArray, neighbours: int, min_cosine: float) -> Pa
     """Pairs (i, j), i < j, of which one is among the nearest `neighbours` of the other.
 
     `vectors`: unit-norm float32, shape (N, D); rows of zeros have no neighbours. Pairs below `min_cosine` are left out.
-    Exact for up to 50,000 vectors; beyond, an index finds what is near, and a few of the far neighbours may be missing.
     """
-    count = min(neighbours, len(vectors) - 1)
-    if count < 1:
-        return np.empty((0, 2), dtype=np.int64)
-    find = _exact_pairs if len(vectors) <= _EXACT_UP_TO else _indexed_pairs
-    return _distinct(find(vectors, count, min_cosine))
-
-
-def _exact_pairs(vectors: FloatArray, count: int, min_cosine: float) -> PairArray:
-    """(i, one of the `count` nearest of i), block by block."""
-    every = torch.from_numpy(vectors)
-    block = max(1, _BLOCK_BYTES // (4 * len(vectors)))
-    found = []
-    for start in range(0, len(vectors), block):
-        cosine = every[start : start + block] @ every.T
-        rows = torch.arange(len(cosine))
-        cosine[rows, start + rows] = -torch.inf  # itself
-        values, columns = cosine.topk(count, dim=1)
-        row, place = (values >= min_cosine).nonzero(as_tuple=True)
-        found.append(np.stack([(start + row).numpy(), columns[row, place].numpy()], axis=1))
-    return np.concatenate(found)
-
-
-def _indexed_pairs(vectors: FloatArray, count: int, min_cosine: float) -> PairArray:
-    """The same through an index, which chooses its kind by size and device."""
-    rows = np.flatnonzero(vectors.any(axis=1))
-    some = vectors if len(rows) == len(vectors) else vectors[rows]
-    found = build_index(some, rows, version="one search").search(some, count, exclude_ids=rows)
-    place, rank = (found.cosine >= min_cosine).nonzero()
-    return np.stack([rows[place], found.ids[place, rank]], axis=1)
+    return _distinct(find_nearest([""] * len(vectors), vectors, neighbours).pairs(min_cosine))
 
 
 def near_copies(
@@ -85,15 +55,20 @@ def near_copies(
     candidates: PairArray,
     config: DuplicatesConfig,
     progress: Progress = silent,
+    *,
+    find: FindNearest = find_anew,
 ) -> NearCopies:
     """The near copies among images, given best first; images without one are left out.
 
-    `candidates` are pairs of positions to compare, such as neighbours in embedding space; those with alike outlines
-    are added. Within a group that pairs hold together, all are then compared with its best 32, so that a picture and
-    the copy of it that stays are always compared themselves.
+    `candidates` are pairs of positions to compare, such as neighbours in embedding space; those with alike outlines, as
+    `find` finds them, are added. Within a group that pairs hold together, all are then compared with its best 32, so
+    that a picture and the copy of it that stays are always compared themselves.
     """
     copies, owners = thumbnails(fingerprints)
-    alike = owners[nearest_pairs(outlines(copies), config.neighbours, _OUTLINES_ALIKE)]
+    which = np.arange(len(owners)) - np.searchsorted(owners, owners)  # 0 the whole picture, 1 without its frame
+    names = [f"{digests[owner]}.{number}" for owner, number in zip(owners.tolist(), which.tolist(), strict=True)]
+    near = find("outlines", names, outlines(copies), config.neighbours)
+    alike = owners[near.pairs(_OUTLINES_ALIKE)]
     pairs = _distinct(np.concatenate([candidates, alike.reshape(-1, 2)]))
     scores = _likenesses(copies, owners, pairs, progress)
     more = _without(_pairs_in_groups(pairs[scores >= config.min_likeness]), pairs)
@@ -166,22 +141,10 @@ def _pairs_in_groups(pairs: PairArray) -> PairArray:
 
 
 def connected_groups(pairs: PairArray) -> Iterator[list[int]]:
-    """The groups that pairs hold together, members ascending (union-find with halved paths)."""
-    parent: dict[int, int] = {}
-
-    def root(member: int) -> int:
-        parent.setdefault(member, member)
-        while parent[member] != member:
-            parent[member] = parent[parent[member]]
-            member = parent[member]
-        return member
-
-    for first, second in pairs.tolist():
-        one, other = sorted((root(first), root(second)))
-        parent[other] = one
+    """The groups that pairs hold together, members ascending."""
     groups: dict[int, list[int]] = defaultdict(list)
-    for member in sorted(parent):
-        groups[root(member)].append(member)
+    for member, smallest in sorted(smallest_connected(pairs.tolist()).items()):
+        groups[smallest].append(member)
     yield from groups.values()
 
 

@@ -105,7 +105,7 @@ def test_nearest_pairs__an_index_finds_what_exact_search_finds(monkeypatch: pyte
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[7] = 0  # a picture whose outline is blank
     exact = nearest_pairs(vectors, 4, 0.5)
-    monkeypatch.setattr("curation.duplicates._EXACT_UP_TO", 0)
+    monkeypatch.setattr("curation.nearest._EXACT_UP_TO", 0)
     indexed = nearest_pairs(vectors, 4, 0.5)
     assert len(exact) > 500
     np.testing.assert_array_equal(indexed, exact)
@@ -162,7 +162,7 @@ def test_nearest_pairs__as_plain_loops_find_them(count: int, neighbours: int, bl
         others = sorted((float(vectors[one] @ vectors[other]), other) for other in range(count) if other != one)
         expected |= {tuple(sorted((one, other))) for cosine, other in others[-neighbours:] if cosine >= least}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("curation.duplicates._BLOCK_BYTES", block)
+        patch.setattr("curation.nearest._BLOCK_BYTES", block)
         pairs = nearest_pairs(vectors, neighbours, least)
     assert [tuple(pair) for pair in pairs.tolist()] == sorted(expected)
 

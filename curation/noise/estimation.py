@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.nearest import FindNearest, find_anew
 from curation.noise.evidence_table import EvidenceTable, similarity_evidence
 from curation.noise.explanation import ExplainedSample, explain
 from curation.noise.groups import grouped_evidence_table, similar_groups
@@ -51,12 +52,14 @@ def estimate_noise(
     embeddings: FloatArray,
     evidence: Sequence[Evidence],
     decisions: Mapping[str, Decision],
+    *,
+    find: FindNearest = find_anew,
 ) -> NoiseReport:
     """Judge N novel samples with unit-norm `embeddings` (N, D) and the similarity network's `evidence`, all in order.
 
     Decisions count in three ways: for the images they are about (in the noise rates), for look-alikes (the probe and
     the neighbours are told), and for all others (the log-odds are corrected). No decision enters the estimate of its
-    own sample.
+    own sample. `find` finds the neighbours that vote.
     """
     names, listed = category_codes(categories)
     codes = np.array(listed, dtype=np.int64)
@@ -65,6 +68,10 @@ def estimate_noise(
     similarity = [
         similarity_evidence([evidence[row] for row in group.rows], [categories[row] for row in group.rows])
         for group in groups
+    ]
+    nearest = [
+        find(f"votes-{number}", [sample_ids[row] for row in group.rows], rows[group.rows], model.neighbours)
+        for number, group in enumerate(groups)
     ]
 
     def table_of(possible: NDArray[np.bool_] | None) -> EvidenceTable:
@@ -75,7 +82,7 @@ def estimate_noise(
             len(names),
             model.view.contrast,
             similarity,
-            neighbours=model.neighbours,
+            nearest,
             possible=possible,
         )
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.nearest import Nearest
 from curation.noise.probe import PENALTY, Codes, ProbeResult, correcting_probe
 from curation.noise.ridge import LeaveOneOutRidge
 from curation.values import Evidence, FloatArray
-from indexes.build import build_index
 
 # Every column rises with suspicion, but for the last three: how noisy the task and the category look as a whole.
 COLUMNS = (
@@ -88,19 +88,20 @@ def evidence_table(
     categories: int,
     contrast: FloatArray,
     similarity: SimilarityEvidence,
+    nearest: Nearest,
     *,
-    neighbours: int,
     possible: NDArray[np.bool_] | None = None,
 ) -> EvidenceTable:
     """The table of one task: N images with whitened unit `rows` (N, D) under web categories `codes` (N,) in [0, C).
 
-    `contrast` (M, D): images of base categories, which show none of the C. `possible` (N, C + 1) holds what people's
-    decisions leave possible; it changes what others are told by an image, never the image's own row but for `beliefs`.
+    `contrast` (M, D): images of base categories, which show none of the C. `nearest`: of the same rows. `possible`
+    (N, C + 1) holds what people's decisions leave possible; it changes what others are told by an image, never the
+    image's own row but for `beliefs`.
     """
     predict = LeaveOneOutRidge(rows, contrast, PENALTY)
     pairs = correcting_probe(predict, codes, categories, "pairs", possible)
     uniform = correcting_probe(predict, codes, categories, "uniform", possible)
-    strangers, corrected, nearness, asked = _votes(rows, codes, pairs.beliefs, neighbours)
+    strangers, corrected, nearness, asked = _votes(nearest, codes, pairs.beliefs)
     every = np.arange(len(codes))
     wrong = 1 - pairs.posterior[every, codes]
     values = {
@@ -124,19 +125,18 @@ def evidence_table(
 
 
 def _votes(
-    rows: FloatArray, codes: Codes, beliefs: FloatArray, neighbours: int
+    nearest: Nearest, codes: Codes, beliefs: FloatArray
 ) -> tuple[NDArray[np.int64], FloatArray, FloatArray, int]:
     """Of the k nearest of each: how many lie elsewhere, mean belief in the own category, mean cosine; and k."""
-    asked = min(neighbours, len(rows) - 1)
+    asked = min(nearest.rows.shape[1], len(codes) - 1)
     if asked < 1:
-        nothing = np.zeros(len(rows), dtype=np.float32)
-        return np.zeros(len(rows), dtype=np.int64), nothing + 1, nothing, 0
-    ids = np.arange(len(rows))
-    found = build_index(rows, ids, version="votes").search(rows, asked, exclude_ids=ids)
-    near = np.where(found.ids < 0, ids[:, None], found.ids)  # an approximate index may find fewer: the image itself
+        nothing = np.zeros(len(codes), dtype=np.float32)
+        return np.zeros(len(codes), dtype=np.int64), nothing + 1, nothing, 0
+    near, cosine = nearest.rows[:, :asked], nearest.cosine[:, :asked]
+    near = np.where(near < 0, np.arange(len(codes))[:, None], near)  # an index may find fewer: the image itself
     strangers = (codes[near] != codes[:, None]).sum(axis=1)
     corrected = beliefs[near, codes[:, None]].mean(axis=1)
-    return strangers, corrected, np.maximum(found.cosine, -1).mean(axis=1), asked
+    return strangers, corrected, np.maximum(cosine, -1).mean(axis=1), asked
 
 
 def _surprise(probe: ProbeResult, codes: Codes) -> FloatArray:

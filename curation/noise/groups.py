@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.category_sums import unit_category_means
+from curation.nearest import Nearest
 from curation.noise.evidence_table import EvidenceTable, SimilarityEvidence, evidence_table
 from curation.noise.probe import Codes
 from curation.values import FloatArray
@@ -53,17 +54,17 @@ def grouped_evidence_table(
     categories: int,
     contrast: FloatArray,
     similarity: list[SimilarityEvidence],
+    nearest: list[Nearest],
     *,
-    neighbours: int,
     possible: NDArray[np.bool_] | None = None,
 ) -> EvidenceTable:
-    """The evidence table of all N images, each found among its group; `similarity` is that of each group's images.
+    """The evidence table of all N images, each found among its group; `similarity` and `nearest` are of each group's.
 
     A category outside the group has probability 0; an image that shows one looks like none of them. Arguments as in
     `evidence_table`.
     """
     tables = []
-    for group, evidence in zip(groups, similarity, strict=True):
+    for group, evidence, near in zip(groups, similarity, nearest, strict=True):
         left = None if possible is None else _possible_in(group, possible)
         of_group = np.searchsorted(group.members, codes[group.rows])
         tables.append(
@@ -73,7 +74,7 @@ def grouped_evidence_table(
                 len(group.members),
                 contrast,
                 evidence,
-                neighbours=neighbours,
+                near,
                 possible=left,
             )
         )

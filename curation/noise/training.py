@@ -14,6 +14,7 @@ from curation.bands import one_thread
 from curation.config import Config
 from curation.errors import NoiseModelError
 from curation.evidence import find_evidence
+from curation.nearest import find_nearest
 from curation.noise.calibration import measure_calibration
 from curation.noise.evidence_table import EvidenceTable, evidence_table, similarity_evidence
 from curation.noise.kinship import TaskGeometry, task_geometry, typical_geometry
@@ -135,7 +136,7 @@ def _solve_folds(base: CategorisedImages, shape: TaskShape, config: Config, prog
                 task.categories,
                 view.contrast,
                 similarity_evidence(evidence, names),
-                neighbours=config.noise.neighbours,
+                find_nearest([""] * len(rows), rows, config.noise.neighbours),
             )
             progress(f"made noise {fold + 1}/{_FOLDS}", number, len(rates))
             geometry = task_geometry(rows, task.codes, task.categories, view.contrast)

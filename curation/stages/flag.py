@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from curation import __version__
 from curation.config import Config
-from curation.embedding_shards import Shards, listed_digests, read_embeddings, shards_of
+from curation.embedding_shards import listed_digests, read_embeddings, shards_of
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.flags import count_flags, replace_flags
 from curation.store.images import image_facts_digest, read_image_facts
+from curation.store.near_copies import replace_near_copies
 from curation.store.noise import read_noise_estimates
 from curation.store.runs import read_stages
 from curation.store.samples import read_samples, unreadable_samples
@@ -33,14 +35,18 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
         estimates = read_noise_estimates(connection)
         facts = read_image_facts(connection)
         embedded = read_stages(connection).get("embed")
-    shards = None if embedded is None else shards_of(workspace.embeddings, embedded.summary["encoder"])
-    copies = _near_copies(samples, facts, shards, config, progress)
+    copies = (
+        {}
+        if embedded is None
+        else _near_copies(workspace, embedded.summary["encoder"], samples, facts, config, progress)
+    )
     inputs = FlagInputs(
         samples, unreadable, estimates, facts, copies, config.quality, suspected_at=config.flags.noise_probability
     )
     flags = raise_flags(inputs)
     with catalog(workspace) as connection:
         replace_flags(connection, flags)
+        replace_near_copies(connection, sorted((one, other) for one in copies for other in copies[one] if one < other))
         counts = count_flags(connection)
     progress("flagging", len(samples), len(samples))
     return {
@@ -52,17 +58,18 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
 
 
 def _near_copies(
+    workspace: Workspace,
+    encoder: str,
     samples: Iterable[Sample],
     facts: Mapping[str, ImageFacts],
-    shards: Shards | None,
     config: Config,
     progress: Progress,
 ) -> NearCopies:
     """Compare the images that have both an embedding and a fingerprint; others equal only their own file."""
-    if shards is None:
-        return {}
-    from curation.duplicates import near_copies, nearest_pairs, preference
+    from curation.duplicates import near_copies, preference
+    from curation.kept_nearest import KeptNearest
 
+    shards = shards_of(workspace.embeddings, encoder)
     used = {sample.sha256 for sample in samples} & listed_digests(shards)
     known = [facts[digest] for digest in used if digest is not None and digest in facts]
     known = sorted((fact for fact in known if fact.fingerprint), key=lambda fact: (*preference(fact), fact.sha256))
@@ -70,9 +77,12 @@ def _near_copies(
     if len(digests) < 2:
         return {}
     embeddings = read_embeddings(shards, digests)
-    candidates = nearest_pairs(embeddings, config.duplicates.neighbours, config.duplicates.min_cosine)
+    kept = KeptNearest(workspace.indexes, f"{encoder}, {__version__}")
+    near = kept.find("embeddings", digests, embeddings, config.duplicates.neighbours)
     fingerprints = [fact.fingerprint or b"" for fact in known]
-    return near_copies(digests, fingerprints, candidates, config.duplicates, progress)
+    return near_copies(
+        digests, fingerprints, near.pairs(config.duplicates.min_cosine), config.duplicates, progress, find=kept.find
+    )
 
 
 def fingerprint(workspace: Workspace, config: Config) -> str:
@@ -84,7 +94,7 @@ def fingerprint(workspace: Workspace, config: Config) -> str:
         facts = image_facts_digest(connection)
     judged, embedded = stages.get("noise"), stages.get("embed")
     return fingerprint_of(
-        "flag",
+        "flag, near copies kept",
         judged and judged.fingerprint,
         embedded and embedded.summary["encoder"],
         ids,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from curation import __version__
 from curation.config import Config
 from curation.embedding_shards import read_embeddings, shards_of
 from curation.errors import NoiseModelError
@@ -51,6 +52,7 @@ def _report(workspace: Workspace, progress: Progress) -> NoiseReport | None:
         encoder = embedding_encoder(connection, workspace.root)
         novel = readable_samples(connection, Role.NOVEL)
         evidence = read_evidence(connection)
+        learned = read_stages(connection).get("train-noise")
     if not novel:
         return None
     missing = sum(sample_id not in evidence for sample_id, _, _ in novel)
@@ -59,11 +61,16 @@ def _report(workspace: Workspace, progress: Progress) -> NoiseReport | None:
             f"{missing:,} of {len(novel):,} novel samples have not been scored.",
             hint=f"`curate run {workspace.root}` scores them first.",
         )
+    from curation.kept_nearest import KeptNearest
+    from curation.nearest import find_anew
     from curation.noise.checkpoint import load_noise_model
     from curation.noise.estimation import estimate_noise
 
     sample_ids, categories, digests = (list(part) for part in zip(*novel, strict=True))
     model = load_noise_model(workspace.noise_model, encoder_identity=encoder)
+    # The rows that are compared are whitened by the model: another one has other neighbours.
+    kept = KeptNearest(workspace.indexes, f"{learned.summary['noise model']}, {__version__}") if learned else None
+    find = find_anew if kept is None else kept.find
     progress("judging", 0, len(novel))
     report = estimate_noise(
         model,
@@ -72,6 +79,7 @@ def _report(workspace: Workspace, progress: Progress) -> NoiseReport | None:
         read_embeddings(shards_of(workspace.embeddings, encoder), digests),
         [evidence[sample_id] for sample_id in sample_ids],
         _decisions(workspace),
+        find=find,
     )
     progress("judging", len(novel), len(novel))
     return report
