@@ -19,6 +19,7 @@
     ├── BackupError               a backup cannot be written, or is not one that can be restored
     ├── ReportError               a report cannot be written where asked
     ├── NightlyError              a step of a night cannot be done: no space, a command that fails, a webhook
+    ├── TrainingError             what learns from an export cannot be trained, loaded or applied as asked
     ├── UnitsError                what starts a night by itself (systemd, cron, ...) cannot be written
     └── ReviewError               a page of the review cannot be shown, or a verdict not be taken, as asked
 
@@ -110,6 +111,10 @@ class ReportError(CurationError):
 
 class NightlyError(CurationError):
     """A step of a night cannot be done; what was done before it stays."""
+
+
+class TrainingError(CurationError):
+    """A model cannot be trained, resumed, loaded or applied as asked."""
 
 
 class UnitsError(CurationError):

@@ -120,3 +120,82 @@ def average_precision(values: Any, relevant: Any) -> float:
             above = [r for v, r in zip(values, relevant, strict=True) if v >= value]
             precisions.append(sum(above) / len(above))
     return float(sum(precisions) / len(precisions))
+
+
+def accuracy(probabilities: Any, codes: Any) -> float:
+    """Share of images whose largest probability, the first among equals, is at the true category."""
+    return sum(list(row).index(max(row)) == code for row, code in zip(probabilities, codes, strict=True)) / len(codes)
+
+
+def balanced_accuracy(probabilities: Any, codes: Any) -> float:
+    """Mean over the categories that occur of the accuracy on their images."""
+    rates = []
+    for category in sorted(set(codes)):
+        rows = [row for row, code in zip(probabilities, codes, strict=True) if code == category]
+        rates.append(accuracy(rows, [category] * len(rows)))
+    return float(sum(rates) / len(rates))
+
+
+def top_accuracy(probabilities: Any, codes: Any, k: int) -> float:
+    """Share of images whose true category is among the first k of a stable order by falling probability."""
+    hits = 0
+    for row, code in zip(probabilities, codes, strict=True):
+        order = sorted(range(len(row)), key=lambda category, row=row: (-row[category], category))
+        hits += code in order[:k]
+    return hits / len(codes)
+
+
+def negative_log_likelihood(probabilities: Any, codes: Any, weights: Any) -> float:
+    """Weighted mean of -ln p(true category)."""
+    total = sum(-w * math.log(row[code]) for row, code, w in zip(probabilities, codes, weights, strict=True))
+    return float(total / sum(weights))
+
+
+def expected_calibration_error(probabilities: Any, codes: Any, bins: int) -> float:
+    """Sum over the bins of confidence of (images in it / images) * |accuracy - mean confidence|."""
+    total = 0.0
+    for number in range(bins):
+        members = []
+        for row, code in zip(probabilities, codes, strict=True):
+            doubt = 1 - max(row)
+            if min(int(doubt * bins), bins - 1) == number:
+                members.append((max(row), list(row).index(max(row)) == code))
+        if members:
+            confidence = sum(first for first, _ in members) / len(members)
+            total += abs(sum(second for _, second in members) / len(members) - confidence) * len(members)
+    return total / len(codes)
+
+
+def soft_cross_entropy(logits: Any, targets: Any, weights: Any) -> float:
+    """A.2.5 with soft targets: mean over the images of weight times cross-entropy."""
+    total = 0.0
+    for row, target, weight in zip(logits, targets, weights, strict=True):
+        log_sum = math.log(sum(math.exp(logit) for logit in row))
+        total -= weight * sum(share * (logit - log_sum) for logit, share in zip(row, target, strict=True))
+    return float(total / len(logits))
+
+
+def relax(similarity: float, mu: float) -> float:
+    """A.2.6: (e^{mu a} - 1) / (e^mu - 1)."""
+    return similarity if mu == 0 else (math.exp(mu * similarity) - 1) / (math.exp(mu) - 1)
+
+
+def graph_loss(features: Any, affinity: Any, codes: Any, mu: float, eye: float) -> float:
+    """L_reg of A.2.6: mean over all ordered pairs of relaxed, masked affinity times squared distance."""
+    total = 0.0
+    for i, one in enumerate(features):
+        for j, other in enumerate(features):
+            distance = sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+            total += relax(affinity[i][j], mu) * max(float(codes[i] == codes[j]), eye) * distance
+    return float(total / len(features) ** 2)
+
+
+def cosine_graph_loss(features: Any, affinity: Any) -> float:
+    """The variant COS of A.2.6: mean squared difference of cosine and affinity."""
+    total = 0.0
+    for i, one in enumerate(features):
+        for j, other in enumerate(features):
+            dot = sum(a * b for a, b in zip(one, other, strict=True))
+            lengths = math.sqrt(sum(a * a for a in one)) * math.sqrt(sum(b * b for b in other))
+            total += (dot / lengths - affinity[i][j]) ** 2
+    return float(total / len(features) ** 2)

@@ -30,7 +30,11 @@ DOORS = {
     "numba": {"curation.similarity.concat2_kernel"},
     "typer": {"app.cli", "app.verbs"},
     "rich": {"app.terminal"},
+    "torchvision": {"pipelines.classification.images"},
     "jinja2": {"curation.report.page"},
+    "onnx": {"pipelines.classification.onnx_model"},
+    "onnxruntime": {"pipelines.classification.onnx_model"},
+    "onnxscript": {"pipelines.classification.onnx_model"},
     "ray": {"curation.engine"},
 }
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -26,6 +27,9 @@ VERBS = (
     "run",
     "scores",
     "export",
+    "diff",
+    "train",
+    "predict",
     "audit",
     "search",
     "report",
@@ -83,6 +87,8 @@ def test_readme__tells_of_every_verb() -> None:
         (["ingest", "ws"], 2, "SOURCE"),
         (["search", "ws", "--text", "a bird"], 1, "nothing published yet"),
         (["search", "ws"], 2, "--image, --text"),
+        (["predict", "ws", "."], 1, "there is no classifier at ws/model.safetensors"),
+        (["predict", "ws", ".", "--out", "found.txt"], 1, ".csv or .json"),
         (["report", "ws", "--out", "missing/report.html"], 1, "cannot be written"),
         (["search", "ws", "--image", "a.jpg", "--text", "a bird"], 2, "not both"),
         (["fly"], 2, "fly"),
@@ -151,9 +157,11 @@ def test_formats__the_command_knows_those_of_the_library() -> None:
     from app.verbs.export import FormatName
     from app.verbs.options import RoleName
     from curation.export.formats import FORMATS
+    from curation.nightly_config import NightlyConfig
     from curation.values import Role
 
     assert {name.value for name in FormatName} == set(FORMATS)
+    assert set(get_args(NightlyConfig.model_fields["export_format"].annotation)) == {"", *FORMATS}
     assert {name.value for name in RoleName} == {role.value for role in Role}
 
 

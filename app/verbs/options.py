@@ -18,3 +18,11 @@ class RoleName(StrEnum):
     base = "base"
     novel = "novel"
     test = "test"
+
+
+class DeviceName(StrEnum):
+    """Where torch computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import EncoderError
 from curation.values import FloatArray
+
+if TYPE_CHECKING:
+    from curation.encoders.torch_encoder import Backbone
 
 PixelArray = NDArray[np.uint8]
 
@@ -92,3 +95,10 @@ def load_encoder(name: str, device: str = "auto") -> Encoder:
     family = checked_name(name).partition("/")[0]
     encoder: Encoder = import_module(_FAMILIES[family]).load(name, device)
     return encoder
+
+
+def load_backbone(name: str) -> Backbone:
+    """The network of the encoder called `name`, to be fine-tuned; raises `EncoderError` as `load_encoder` does."""
+    family = checked_name(name).partition("/")[0]
+    backbone: Backbone = import_module(_FAMILIES[family]).load(name, "cpu").backbone()
+    return backbone

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
@@ -18,6 +20,23 @@ from curation.values import FloatArray
 # Every forward pass has exactly this many images, the last one padded with zeros: the same kernels run for every image,
 # so an embedding does not depend on its batch mates and a resumed run gives the bits of an undisturbed one.
 FIXED_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """The network of an encoder, to be trained further or to be part of another network.
+
+    `network` maps float images (B, 3, input_px, input_px) in [0, 1], normalised by `mean` and `std`, to raw features
+    (B, dimension); it is a copy, in evaluation mode, on the CPU. `crop_share` and `identity` are the encoder's.
+    """
+
+    network: nn.Module
+    dimension: int
+    input_px: int
+    crop_share: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    identity: str
 
 
 class TorchEncoder:
@@ -43,6 +62,7 @@ class TorchEncoder:
         self.identity = f"{name}#{_digest(network, (*mean, *std, input_px, crop_share))[:12]}"
         self.input_px = input_px
         self.crop_share = crop_share
+        self._mean, self._std = mean, std
         self._text_features = text_features
         network = network.float().eval().requires_grad_(False).to(self._device)
         self._network = network.to(memory_format=torch.channels_last)
@@ -70,6 +90,11 @@ class TorchEncoder:
                 "curate init NEW --encoder open_clip/ViT-B-32/laion2b_s34b_b79k.",
             )
         return self._unit_norm(self._text_features(texts), check=True)
+
+    def backbone(self) -> Backbone:
+        """A copy of the network, whose weights can be trained."""
+        network = copy.deepcopy(self._network).cpu().requires_grad_(True)
+        return Backbone(network, self.dimension, self.input_px, self.crop_share, self._mean, self._std, self.identity)
 
     def _unit_norm(self, features: FloatArray, *, check: bool) -> FloatArray:
         norms = np.linalg.norm(features, axis=1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Classifiers from exported cleaned sets: `training` reads from top to bottom, everything beside it a part of it."""
