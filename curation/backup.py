@@ -39,7 +39,7 @@ from curation.errors import BackupError, StoreError
 from curation.files import file_digest, flush_folder, replace_bytes
 from curation.store.cleaned_sets import read_cleaned_sets
 from curation.store.connection import Connection, catalog_as_it_is
-from curation.store.journal import copy_journal
+from curation.store.journal import copy_journal, journal
 from curation.store.runs import StageState, read_stages
 from curation.store.samples import ingested_sources
 from curation.store.snapshot import snapshot
@@ -70,7 +70,6 @@ class _Recorded:
     """What the published snapshot or the catalogue says."""
 
     stages: dict[str, StageState]
-    exports: tuple[ExportRecord, ...]
     sources: tuple[BackedUpSource, ...]
 
 
@@ -119,8 +118,7 @@ def _gather(workspace: Workspace, folder: Path) -> BackupManifest:
     else:
         notes.append("There is no decisions.sqlite: nothing was ever ingested or decided here.")
     published, newest = _published(workspace), _newest(workspace, notes)
-    either = newest or published
-    exports = () if either is None else either.exports
+    exports = _exports(folder / JOURNAL)
     stages = _learned(workspace, folder, [one for one in (published, newest) if one is not None], notes)
     replace_bytes(folder / RECORDS, render(Records(stages=stages, exports=exports)), durable=False)
     for night in sorted(workspace.history.glob("[0-9]*.*")):
@@ -169,8 +167,15 @@ def _sources(workspace: Workspace, recorded: _Recorded | None) -> tuple[BackedUp
 
 def _read(connection: Connection) -> _Recorded:
     sources = (BackedUpSource(path=path, role=role, samples=n) for path, role, n in ingested_sources(connection))
-    exports = (ExportRecord.model_validate(asdict(record)) for record in read_cleaned_sets(connection))
-    return _Recorded(read_stages(connection), tuple(exports), tuple(sources))
+    return _Recorded(read_stages(connection), tuple(sources))
+
+
+def _exports(journal_copy: Path) -> tuple[ExportRecord, ...]:
+    """Which exports were made, from the copy, which an older version of the journal is brought up to date in."""
+    if not journal_copy.exists():
+        return ()
+    with journal(journal_copy) as connection:
+        return tuple(ExportRecord.model_validate(asdict(record)) for record in read_cleaned_sets(connection))
 
 
 def _learned(

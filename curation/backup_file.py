@@ -73,7 +73,7 @@ class StageRecord(_Part):
 
 
 class ExportRecord(_Part):
-    """One export, as the catalogue had it."""
+    """One export, as the journal has it."""
 
     content_hash: str
     exported_at: datetime

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.decoding_turns import Turns
 from curation.decoding_worker import (
     READY,
     DecodedImage,
@@ -35,13 +36,18 @@ from curation.values import ImageFacts
 if TYPE_CHECKING:
     from curation.config import ImagesConfig
 
-__all__ = ["DecodedBatch", "DecodingPool", "ImageReference", "decode_images"]
+__all__ = ["DECODERS_FAULT", "KILLED", "DecodedBatch", "DecodingPool", "ImageReference", "decode_images"]
 
 _RUN = 16  # images a worker gets at once: few messages, and a batch is still shared by several workers
 _RUNS_AHEAD = 3  # for every worker: one in hand, one waiting, one that the slowest image of a batch holds up
-_CRASHES_FORGIVEN = 1  # a worker killed from outside (out of memory) was perhaps not this image's fault: try once more
+_STARTS = 3  # of a worker that is killed before it is up: that too happens where memory runs out
 _GRACE_S = 10.0  # a worker ends itself at the time-out; after this much more (it sleeps in the kernel) it is killed
 _REAP_S = 5.0  # a killed process that is still not gone by then waits for a dead disk: it is left to the system
+
+# The reason of an image that may well be healthy: `curate embed` tries it again the next time.
+KILLED = "decoding was killed (out of memory?), and again with this image alone; the next run tries it again"
+_CRASHED, _TOO_LONG = "the decoder crashed", "decoding took longer than"
+DECODERS_FAULT = (KILLED, _CRASHED, _TOO_LONG)  # how the reasons begin that are not those of the bytes
 
 # A process of our own making rather than multiprocessing's: those import the caller's main module again, which costs
 # seconds with torch in it and runs a script without a main guard twice. Arguments: descriptor, then sys.path.
@@ -123,6 +129,7 @@ class DecodingPool:
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._living: set[_Worker] = set()
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._closed = False
 
     def submit(
@@ -143,28 +150,39 @@ class DecodingPool:
             self._bury(worker)
 
     def _decode_run(self, references: Sequence[ImageReference], settings: DecodeSettings) -> list[DecodedImage]:
-        """One answer for each reference. The first that is unanswered when a worker ends is the one that ended it."""
+        """One answer for each reference.
+
+        The first that is unanswered when a worker dies was in its hand, and is tried once more while no other image is
+        decoded: it may have been healthy, and the memory short.
+        """
         done: list[DecodedImage] = []
-        crashes = 0
-        while True:
-            worker = self._take()
-            try:
-                answers = list(worker.answers(DecodeRun(references[len(done) :], settings)))
-            except RuntimeError:
-                self._bury(worker)
-                raise
+        while len(done) < len(references):
+            with self._turns.beside_others():
+                answers, lost = self._attempt(references[len(done) :], settings)
             done += answers
-            if len(done) == len(references):
-                self._idle.put(worker)
-                return done
-            crashes = 1 if answers else crashes + 1
+            if lost is not None and not lost.timed_out:
+                with self._turns.alone():
+                    answers, lost = self._attempt(references[len(done) : len(done) + 1], settings)
+                done += answers
+            if lost is not None:
+                done.append(DecodedImage(ImageFacts(references[len(done)].sha256, reason=lost.cause_of_death), None))
+        return done
+
+    def _attempt(
+        self, references: Sequence[ImageReference], settings: DecodeSettings
+    ) -> tuple[list[DecodedImage], _Worker | None]:
+        """The answers of one worker, and that worker where it died before the last of them."""
+        worker = self._take()
+        try:
+            answers = list(worker.answers(DecodeRun(references, settings)))
+        except RuntimeError:
             self._bury(worker)
-            if worker.timed_out or crashes > _CRASHES_FORGIVEN:
-                facts = ImageFacts(references[len(done)].sha256, reason=worker.cause_of_death)
-                done.append(DecodedImage(facts, None))
-                crashes = 0
-            if len(done) == len(references):
-                return done
+            raise
+        if len(answers) == len(references):
+            self._idle.put(worker)
+            return answers, None
+        self._bury(worker)
+        return answers, worker
 
     def _take(self) -> _Worker:
         while True:
@@ -175,13 +193,26 @@ class DecodingPool:
             if idle.is_alive:  # else killed from outside while it had nothing to do, which no image is to blame for
                 return idle
             self._bury(idle)
-        with self._lock:
-            if self._closed:
-                raise CancelledError
-            worker = _Worker(self._order.timeout_s)
-            self._living.add(worker)
-        worker.begin(self._order)
-        return worker
+        for starts_left in reversed(range(_STARTS)):
+            with self._lock:
+                if self._closed:
+                    raise CancelledError
+                worker = _Worker(self._order.timeout_s)
+                self._living.add(worker)
+            if worker.begin(self._order):
+                return worker
+            self._bury(worker)
+            if not (worker.was_killed and starts_left):
+                break
+        if worker.was_killed:
+            raise CurationError(
+                f"a decoding process was killed before its first image, {_STARTS} times.",
+                hint="Is there memory left? Set images.workers to 1 to need less, then run it again.",
+            )
+        raise CurationError(
+            f"a decoding process ended before its first image: {worker.cause_of_death}.",
+            hint="Its own message is on the standard error; check the installation.",
+        )
 
     def _bury(self, worker: _Worker) -> None:
         with self._lock:
@@ -204,19 +235,13 @@ class _Worker:
                 process_group=0,  # Ctrl-C reaches the parent alone, even while the worker is still starting
             )
 
-    def begin(self, order: WorkerOrder) -> None:
+    def begin(self, order: WorkerOrder) -> bool:
         """Give the order and wait until the worker is up, so that a failing start is never blamed on an image."""
         try:
             self._connection.send(order)
-            ready = self._connection.recv() == READY
+            return bool(self._connection.recv() == READY)
         except (EOFError, ConnectionError):
-            ready = False
-        if not ready:
-            self.end()
-            raise CurationError(
-                f"a decoding process ended before its first image: {self.cause_of_death}.",
-                hint="Its own message is on the standard error; check the installation.",
-            )
+            return False
 
     def answers(self, run: DecodeRun) -> Iterator[DecodedImage]:
         """The answers in order; fewer than references where the process ends."""
@@ -242,14 +267,21 @@ class _Worker:
         return self._stuck or self._process.returncode == -signal.SIGALRM
 
     @property
+    def was_killed(self) -> bool:
+        """Whether it did not end by itself: the kernel does that where memory runs out."""
+        return not self._stuck and self._process.returncode == -signal.SIGKILL
+
+    @property
     def cause_of_death(self) -> str:
         """Why the process ended, as the reason of the image it was working on."""
         status = self._process.returncode
         if self.timed_out:
-            return f"decoding took longer than {self._timeout_s:g} s"
+            return f"{_TOO_LONG} {self._timeout_s:g} s"
+        if self.was_killed:
+            return KILLED
         if status is not None and status < 0:
-            return f"the decoder crashed ({signal.Signals(-status).name})"
-        return f"the decoder crashed (exit status {status})"
+            return f"{_CRASHED} ({signal.Signals(-status).name})"
+        return f"{_CRASHED} (exit status {status})"
 
     def kill(self) -> None:
         self._process.kill()

@@ -25,7 +25,7 @@ from curation.values import ImageFacts
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """An image by the digest its bytes had when it was ingested, and where they lie."""
+    """An image by the digest its bytes had when it was ingested, "" where they were never read, and where they lie."""
 
     sha256: str
     uri: str
@@ -59,9 +59,9 @@ def decode_reference(reference: ImageReference, settings: DecodeSettings) -> Dec
         return DecodedImage(ImageFacts(sha256=reference.sha256, reason=error.reason), None)
     target_px = max(shorter_side_px(settings.input_px, settings.crop_share), MEASURED_PX // 2)  # decoded at twice that
     decoded = decode(data, settings.max_pixels, target_px)
-    if decoded.facts.sha256 != reference.sha256:
+    if reference.sha256 not in ("", decoded.facts.sha256):
         reason = "changed since it was ingested; ingest its source again"
-        return DecodedImage(ImageFacts(sha256=reference.sha256, size_bytes=len(data), reason=reason), None)
+        return DecodedImage(ImageFacts(sha256=reference.sha256, reason=reason), None)
     if decoded.image is None:
         return DecodedImage(decoded.facts, None)
     try:

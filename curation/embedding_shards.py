@@ -2,14 +2,15 @@
 
 A shard is a safetensors file with `sha256` (n, 32) uint8 and `embeddings` (n, D) float16, named after the SHA-256 of
 its own bytes: a flipped bit no longer matches the name. float16 halves the disk and costs at most 5e-4 of a component
-(unit-norm is restored when read). Shards are only ever added; a killed writer leaves a `.partial` file that nobody
-reads.
+(unit-norm is restored when read). Shards are never changed: one that loses images is written anew before it goes, and
+who reads meanwhile finds them there. A killed writer leaves a `.partial` file that nobody reads.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -80,13 +81,19 @@ def listed_digests(shards: Shards) -> set[str]:
 
     A shard that is cut short holds nothing here: its images are embedded again, and that puts it aside.
     """
+    while True:
+        paths = shards.paths
+        with suppress(FileNotFoundError):
+            digests = _listed(paths)
+            if shards.paths == paths:  # none came or went meanwhile
+                return digests
+
+
+def _listed(paths: Iterable[Path]) -> set[str]:
     digests: set[str] = set()
-    for path in shards.paths:
-        try:
-            with safe_open(path, framework="np") as shard:
-                digests.update(key.tobytes().hex() for key in shard.get_tensor("sha256"))
-        except SafetensorError:
-            continue
+    for path in paths:
+        with suppress(SafetensorError), safe_open(path, framework="np") as shard:
+            digests.update(key.tobytes().hex() for key in shard.get_tensor("sha256"))
     return digests
 
 
@@ -97,8 +104,12 @@ def drop_images(shards: Shards, kept: Collection[str]) -> int:
     """
     dropped = 0
     for path in shards.paths:
-        with safe_open(path, framework="np") as shard:
-            digests = [key.tobytes().hex() for key in shard.get_tensor("sha256")]
+        try:
+            with safe_open(path, framework="np") as shard:
+                digests = [key.tobytes().hex() for key in shard.get_tensor("sha256")]
+        except SafetensorError:
+            _checked(path)  # puts it aside
+            continue
         rows = [row for row, digest in enumerate(digests) if digest in kept]
         if len(rows) == len(digests):
             continue
@@ -115,10 +126,31 @@ def drop_images(shards: Shards, kept: Collection[str]) -> int:
 def read_embeddings(shards: Shards, digests: Sequence[str]) -> FloatArray:
     """Embeddings, unit-norm float32, shape (N, D), of these images in this order; an error if one is missing."""
     wanted = {digest: row for row, digest in enumerate(dict.fromkeys(digests))}
+    paths = shards.paths
+    rows, missing = _rows_of(paths, wanted)
+    while missing and shards.paths != paths:  # a shard went as this looked, and what it held is in another
+        paths = shards.paths
+        rows, missing = _rows_of(paths, wanted)
+    if rows is None or missing:
+        damaged = sum(1 for _ in shards.folder.glob("*.damaged"))
+        why = f"; {damaged} damaged shards were put aside" if damaged else ""
+        raise EmbeddingError(
+            f"{missing} of {len(wanted)} images have no embedding in {shards.folder}{why}.",
+            hint="`curate embed` makes what is missing.",
+        )
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows[[wanted[digest] for digest in digests]]
+
+
+def _rows_of(paths: Iterable[Path], wanted: Mapping[str, int]) -> tuple[FloatArray | None, int]:
+    """Embeddings as they are stored, float32, each in its row of `wanted`, and how many are missing."""
     found: NDArray[np.bool_] = np.zeros(len(wanted), dtype=np.bool_)
     rows: FloatArray | None = None
-    for path in shards.paths:
-        shard = _checked(path)
+    for path in paths:
+        try:
+            shard = _checked(path)
+        except FileNotFoundError:
+            continue
         if rows is None and len(shard["embeddings"]):
             rows = np.empty((len(wanted), shard["embeddings"].shape[1]), dtype=np.float32)
         for key, embedding in zip(shard["sha256"], shard["embeddings"], strict=True):
@@ -126,13 +158,7 @@ def read_embeddings(shards: Shards, digests: Sequence[str]) -> FloatArray:
             if row is not None and rows is not None:
                 rows[row] = embedding
                 found[row] = True
-    if rows is None or not found.all():
-        raise EmbeddingError(
-            f"{int((~found).sum())} of {len(wanted)} images have no embedding in {shards.folder}.",
-            hint="`curate embed` makes what is missing.",
-        )
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows[[wanted[digest] for digest in digests]]
+    return rows, int((~found).sum())
 
 
 def read_embedding(shards: Shards, digest: str) -> FloatArray:
@@ -141,16 +167,30 @@ def read_embedding(shards: Shards, digest: str) -> FloatArray:
     Unlike `read_embeddings` it does not check the shards' bytes. Raises `EmbeddingError` where there is none.
     """
     key = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
-    for path in shards.paths:
-        with safe_open(path, framework="np") as shard:
-            found = np.flatnonzero((shard.get_tensor("sha256") == key).all(axis=1))
-            if len(found):
-                row: FloatArray = shard.get_slice("embeddings")[int(found[0]) : int(found[0]) + 1].astype(np.float32)
-                row /= np.linalg.norm(row)
-                return row
+    paths: list[Path] | None = None
+    while paths != shards.paths:  # again where a shard went as this looked, and what it held is in another
+        paths = shards.paths
+        for path in paths:
+            with suppress(FileNotFoundError):
+                row = _row_of(path, key)
+                if row is not None:
+                    return row
     raise EmbeddingError(
         f"the image {digest} has no embedding in {shards.folder}.", hint="`curate embed` makes what is missing."
     )
+
+
+def _row_of(path: Path, key: NDArray[np.uint8]) -> FloatArray | None:
+    try:
+        with safe_open(path, framework="np") as shard:
+            found = np.flatnonzero((shard.get_tensor("sha256") == key).all(axis=1))
+            if not len(found):
+                return None
+            place = int(found[0])
+            row: FloatArray = shard.get_slice("embeddings")[place : place + 1].astype(np.float32)
+            return row / np.linalg.norm(row)
+    except SafetensorError as error:
+        raise EmbeddingError(f"{path} is damaged: {error}.", hint="`curate run` embeds its images again.") from error
 
 
 def _checked(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -164,5 +204,11 @@ def _checked(path: Path) -> dict[str, NDArray[np.generic]]:
                 f"{path} is not a shard: {error}.", hint="Delete it; `curate embed` makes it anew."
             ) from error
         return arrays
-    path.replace(path.with_suffix(".damaged"))
+    try:
+        path.replace(path.with_suffix(".damaged"))
+    except OSError as error:
+        raise EmbeddingError(
+            f"{path} is damaged and cannot be put aside: {error.strerror}.",
+            hint="`curate run` embeds its images again.",
+        ) from error
     return {"sha256": np.empty((0, 32), np.uint8), "embeddings": np.empty((0, 0), np.float16)}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from curation.config import Config
+from curation.errors import StoreError
 from curation.progress import Progress, silent
 from curation.run_lock import run_lock
 from curation.stages import embed, flag, noise, score, train_noise, train_similarity
 from curation.stages.stage import Stage, Summary
 from curation.store.connection import catalog
-from curation.store.runs import StageState, finish_run, put_stage, read_stages, start_run
+from curation.store.runs import StageState, finish_run, newest_run, put_stage, read_stages, start_run
 from curation.store.snapshot import publish_new_results
 from curation.workspace import Workspace
 
@@ -28,6 +30,7 @@ STAGES: tuple[Stage, ...] = (
 )
 
 RUN_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")  # what `new_run_id` gives
+_STAMP = "%Y%m%dT%H%M%S"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,8 @@ def run_stages(
     What they found is published once, at the end: readers never see the scores of one stage beside flags that another
     raised on older ones. Raises `WorkspaceBusyError` while another command changes the workspace.
     """
-    run_id = new_run_id() if run_id is None else run_id
     with run_lock(workspace, command):
+        run_id = new_run_id(workspace) if run_id is None else run_id
         with catalog(workspace) as connection:
             start_run(connection, run_id, command, config)
         results = []
@@ -71,9 +74,30 @@ def run_stages(
     return results
 
 
-def new_run_id() -> str:
-    """When a run begins (UTC) and six hex digits, so that later runs sort after earlier ones."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+def new_run_id(workspace: Workspace) -> str:
+    """When a run begins (UTC) and six hex digits.
+
+    It sorts after all earlier ones of the workspace, also within the same second and where the clock has gone back:
+    history, reports and retention go by that order.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    begins = max([now, *(before + timedelta(seconds=1) for before in _earlier_runs(workspace))])
+    return f"{begins:{_STAMP}}-{secrets.token_hex(3)}"
+
+
+def _earlier_runs(workspace: Workspace) -> Iterator[datetime]:
+    """When runs began that left a folder, a night in the history or a row in the catalogue, as their ids have it."""
+    named = [path.name for path in (*workspace.runs.glob("*"), *workspace.history.glob("*.json"))]
+    if workspace.catalog.exists():
+        try:
+            with catalog(workspace) as connection:
+                named += [run.run_id for run in (newest_run(connection) or ())[:1]]
+        except StoreError:
+            pass  # a damaged catalogue has no run to sort after; whoever needs it says what is wrong with it
+    for name in named:
+        if RUN_ID.fullmatch(name.removesuffix(".json")):
+            with suppress(ValueError):  # the thirty-first of February: a folder of somebody else
+                yield datetime.strptime(name.partition("-")[0], _STAMP)
 
 
 def is_up_to_date(stage: Stage, state: StageState, workspace: Workspace, config: Config) -> bool:

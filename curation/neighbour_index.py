@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,12 +104,35 @@ def current_index(
     What is saved is loaded, what is new is added and what is gone removed, and the change is saved; only where nothing
     usable is saved the index is built. Processes that ask at once wait for the one that works. Raises `EmbeddingError`.
     """
+    wanted = _embedded(shards, digests, encoder_identity)
+    while True:
+        try:
+            return _index_of(folder, shards, encoder_identity, wanted, device, progress)
+        except EmbeddingError:
+            before, wanted = wanted, _embedded(shards, digests, encoder_identity)
+            if wanted == before:
+                raise  # else images were removed from the workspace as this looked: without them
+
+
+def _embedded(shards: Shards, digests: Collection[str], encoder_identity: str) -> list[str]:
     wanted = sorted(listed_digests(shards).intersection(digests))
     if not wanted:
         raise EmbeddingError(
             f"none of the {len(digests):,} images has an embedding by {encoder_identity}.",
             hint="`curate embed` makes what is missing.",
         )
+    return wanted
+
+
+def _index_of(
+    folder: Path,
+    shards: Shards,
+    encoder_identity: str,
+    wanted: Sequence[str],
+    device: Device,
+    progress: Progress,
+) -> EmbeddingIndex:
+    """The index of exactly these images."""
     numbers = image_numbers(wanted)
     _refuse_equal(numbers, wanted)
     progress("neighbour index", 0, len(wanted))
@@ -186,7 +210,9 @@ def _state(index: NeighborIndex, started: float, *, built: bool, added: int = 0,
 def _lock(folder: Path, mode: int) -> Iterator[None]:
     """Hold the lock of the index in `folder`: readers together, a writer alone. It ends with its process."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("a") as file:  # beside it: what is unknown in it is swept out
+    lock = folder.with_name(f"{folder.name}.lock")  # beside it: what is unknown in it is swept out
+    read_only = lock.exists() and not os.access(lock, os.W_OK)  # the disk: an index that is up to date does
+    with lock.open("r" if read_only else "a") as file:
         fcntl.flock(file, mode)
         yield
 

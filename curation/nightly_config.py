@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from curation.config_section import Section
+from curation.priority import BEHIND_PEOPLE
 from curation.values import Role
 
 
@@ -43,8 +44,8 @@ class NightlyConfig(Section):
         0.2, ge=0, le=1, description="a source that has lost a larger share of its images counts as vanished: a problem"
     )
     least_free_gb: float = Field(2.0, ge=0, description="free space, 10^9 bytes, without which a night does not begin")
-    export_format: Literal["", "imagefolder", "csv", "parquet", "webdataset"] = Field(
-        "", description="imagefolder, csv, parquet or webdataset; empty = no export"
+    export_format: Literal["", "imagefolder", "csv", "parquet", "webdataset", "hf"] = Field(
+        "", description="imagefolder, csv, parquet, webdataset or hf; empty = no export"
     )
     export_name: str = Field(
         "nightly",
@@ -57,6 +58,9 @@ class NightlyConfig(Section):
     with_base: bool = Field(False, description="the clean base samples are exported too, at weight 1")
     train: tuple[str, ...] = Field(
         (), description="a command that runs on each new export; {export} in it stands for the export's folder"
+    )
+    niceness: int = Field(
+        BEHIND_PEOPLE, ge=0, le=19, description="how far a night lowers its own priority: people come first; 0 = not"
     )
     report: bool = Field(True, description="write runs/NIGHT/report.html")
     keep_runs: int = Field(30, ge=0, description="folders of runs that are kept, the newest; 0 = all")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from curation.backup_file import (
     RECORDS,
     BackedUpSource,
     BackupManifest,
+    ExportRecord,
     Records,
     open_backup,
     render,
@@ -31,9 +32,9 @@ from curation.backup_file import (
 from curation.config import read_config
 from curation.errors import BackupError, ConfigError
 from curation.files import flush_folder, replace_bytes
-from curation.store.cleaned_sets import CleanedSetRecord, put_record
+from curation.store.cleaned_sets import CleanedSetRecord, put_record, read_cleaned_sets
 from curation.store.connection import catalog
-from curation.store.journal import journal_as_it_is
+from curation.store.journal import journal, journal_as_it_is
 from curation.store.journal_check import journal_defects
 from curation.store.runs import StageState, put_stage_state
 from curation.workspace import Workspace, make_folders, open_workspace
@@ -131,9 +132,19 @@ def _fill_catalog(folder: Path, backup: Path) -> None:
     with catalog(Workspace(folder)) as connection:
         for stage in records.stages:
             put_stage_state(connection, StageState(**stage.model_dump() | {"finished_at": _plain(stage.finished_at)}))
-        for export in records.exports:
-            record = export.model_dump() | {"exported_at": _plain(export.exported_at)}
-            put_record(connection, CleanedSetRecord(**record))
+    _add_exports(folder, records.exports)
+
+
+def _add_exports(folder: Path, exports: Iterable[ExportRecord]) -> None:
+    """Put those into the journal that it does not know: older versions kept them elsewhere."""
+    made = [CleanedSetRecord(**export.model_dump() | {"exported_at": _plain(export.exported_at)}) for export in exports]
+    if not made:
+        return
+    with journal(folder / JOURNAL) as connection:
+        known = read_cleaned_sets(connection)
+        for record in made:
+            if record not in known:
+                put_record(connection, record)
 
 
 def _plain(moment: datetime) -> datetime:

@@ -24,6 +24,7 @@ from curation.workspace import Workspace
 _held: ContextVar[frozenset[Path]] = ContextVar("held workspaces", default=frozenset())
 
 
+_GLANCES = 10
 _GLANCE_S = 0.1  # `refuse_if_busy` shares the lock for far less: who begins meanwhile is not to be refused for that
 
 
@@ -52,7 +53,7 @@ def run_lock(workspace: Workspace, command: str) -> Iterator[LockHolder | None]:
     descriptor = _open(workspace, os.O_RDWR | os.O_CREAT)
     try:
         if not (_take(descriptor, fcntl.LOCK_EX) or _take(descriptor, fcntl.LOCK_EX, after_s=_GLANCE_S)):
-            raise _busy(workspace, _read(descriptor))
+            raise _busy(workspace, _named(descriptor))
         dead = _read(descriptor)
         _write(descriptor, LockHolder(os.getpid(), socket.gethostname(), command, _now()))
         before = _held.set(_held.get() | {workspace.run_lock})
@@ -72,7 +73,7 @@ def refuse_if_busy(workspace: Workspace) -> None:
     descriptor = _open(workspace, os.O_RDONLY)
     try:
         if not _take(descriptor, fcntl.LOCK_SH):
-            raise _busy(workspace, _read(descriptor))
+            raise _busy(workspace, _named(descriptor))
     finally:
         os.close(descriptor)
 
@@ -114,6 +115,15 @@ def _read(descriptor: int) -> LockHolder | None:
         return LockHolder(**json.loads(os.pread(descriptor, 4096, 0)))
     except (ValueError, TypeError):
         return None
+
+
+def _named(descriptor: int) -> LockHolder | None:
+    """Who holds the lock; who has taken it this very moment is given the time to write down its name."""
+    for _ in range(_GLANCES):
+        if (holder := _read(descriptor)) is not None:
+            return holder
+        time.sleep(_GLANCE_S)
+    return None
 
 
 def _write(descriptor: int, holder: LockHolder) -> None:

@@ -72,7 +72,7 @@ def decode_whole_picture(reference: ImageReference, settings: DecodeSettings) ->
     decoded = decode(data, settings.max_pixels, settings.input_px)
     if decoded.facts.sha256 != reference.sha256:
         reason = "changed since it was ingested; ingest its source again"
-        return DecodedImage(ImageFacts(sha256=reference.sha256, size_bytes=len(data), reason=reason), None)
+        return DecodedImage(ImageFacts(sha256=reference.sha256, reason=reason), None)
     if decoded.image is None:
         return DecodedImage(decoded.facts, None)
     size = fitted_size(decoded.facts.width_px, decoded.facts.height_px, settings.input_px)

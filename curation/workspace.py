@@ -92,6 +92,15 @@ def create_workspace(root: Path, config: Config) -> Workspace:
     return workspace
 
 
+def refuse_read_only(workspace: Workspace) -> None:
+    """Raise `WorkspaceError` where nothing can be written to the workspace."""
+    if not os.access(workspace.root, os.W_OK):
+        raise WorkspaceError(
+            f"{workspace.root} cannot be written: its disk is read-only, or this user may not.",
+            hint="Make it writable. Status, report, scores, search, doctor and backup go on working.",
+        )
+
+
 def make_folders(root: Path) -> None:
     """Make the folders of a workspace in `root`, those that are not there."""
     for folder in _FOLDERS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before torch and numba are imported: the suite runs beside other work, and small problems gain nothing from threads.
@@ -24,6 +24,14 @@ from curation.config import Config
 from curation.workspace import Workspace, create_workspace
 
 pytest_plugins = ["tests.night_factory", "tests.review_browser"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_priority() -> Iterator[None]:
+    """Tests run verbs in this process, and those that give way would do so for the rest of the suite."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "setpriority", lambda *_: None)
+        yield
 
 
 @pytest.fixture

@@ -180,3 +180,28 @@ def decode_or_crash_once(reference: ImageReference, settings: DecodeSettings) ->
         memory.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return decode_reference(reference, settings)
+
+
+def decode_or_be_killed(reference: ImageReference, settings: DecodeSettings) -> DecodedImage:
+    """A decoder whose process is killed each time it has an image with "crash" in its file's name."""
+    if "crash" in _file_name(reference):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode_reference(reference, settings)
+
+
+def decode_or_note_who_is_beside(reference: ImageReference, settings: DecodeSettings) -> DecodedImage:
+    """One that is killed as above the first time, then notes whether anything is decoded beside that image."""
+    folder = Path(reference.uri.removeprefix("file://")).parent
+    busy = folder / f"busy-{os.getpid()}"
+    if "crash" in _file_name(reference):
+        if not (folder / "killed").exists():
+            (folder / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.2)  # whoever may decode beside it has begun by now
+        (folder / "beside").write_text(" ".join(path.name for path in folder.glob("busy-*")))
+        return decode_reference(reference, settings)
+    busy.touch()
+    time.sleep(0.01)
+    decoded = decode_reference(reference, settings)
+    busy.unlink()
+    return decoded

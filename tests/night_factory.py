@@ -16,7 +16,7 @@ from curation.values import Role
 from curation.workspace import Workspace, create_workspace
 from pipelines.nightly.flow import nightly
 from pipelines.nightly.night import NightResult
-from tests.benchmarks.kills import CONFIG as SMALL
+from tests.benchmarks.faults_world import SMALL
 
 
 @dataclass(frozen=True)

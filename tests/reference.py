@@ -199,3 +199,33 @@ def cosine_graph_loss(features: Any, affinity: Any) -> float:
             lengths = math.sqrt(sum(a * a for a in one)) * math.sqrt(sum(b * b for b in other))
             total += (dot / lengths - affinity[i][j]) ** 2
     return float(total / len(features) ** 2)
+
+
+def compatibility(features: Any, matrix: Any, vectors: Any) -> list[list[float]]:
+    """x_i^T V a_c of images and categories (methods D.3)."""
+    return [
+        [
+            sum(x * matrix[d][a] * vector[a] for d, x in enumerate(image) for a in range(len(vector)))
+            for vector in vectors
+        ]
+        for image in features
+    ]
+
+
+def domain_loss(base: Any, web: Any, matrix: Any) -> float:
+    """|mean_base x V - mean_web x V|^2, the means taken of the mapped images."""
+
+    def mean(images: Any, a: int) -> float:
+        return sum(x * matrix[d][a] for image in images for d, x in enumerate(image)) / len(images)
+
+    return sum((mean(base, a) - mean(web, a)) ** 2 for a in range(len(matrix[0])))
+
+
+def self_paced_weights(losses: list[float], codes: list[int]) -> list[float]:
+    """n_c softmax(-loss_i / T_c) within each category, T_c its median loss."""
+    weights = []
+    for loss, code in zip(losses, codes, strict=True):
+        own = sorted(other for other, its in zip(losses, codes, strict=True) if its == code)
+        median = (own[(len(own) - 1) // 2] + own[len(own) // 2]) / 2
+        weights.append(len(own) * math.exp(-loss / median) / sum(math.exp(-other / median) for other in own))
+    return weights

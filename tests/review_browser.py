@@ -13,6 +13,7 @@ from curation.workspace import create_workspace
 from tests.review_server import ReviewServer, make_review_workspace
 
 SIZE = 12
+BROWSED = Config(review=ReviewConfig(page_size=SIZE, overlap=0, gold=0))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium` gives one")
 
@@ -21,8 +22,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: 
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewServer]:
     """One for most tests, which take different annotators."""
     root = tmp_path_factory.mktemp("review")
-    config = Config(review=ReviewConfig(page_size=SIZE, overlap=0, gold=0))
-    workspace = create_workspace(root / "ws", config)
+    workspace = create_workspace(root / "ws", BROWSED)
     make_review_workspace(workspace)
     served = ReviewServer(workspace)
     served.start()

@@ -77,7 +77,7 @@ def test_restore__gives_the_same_cleaned_set_and_learns_nothing_again(decided: W
     for read in (latest_decisions, category_ids):
         with journal(decided.journal) as old, journal(workspace.journal) as new:
             assert read(new) == read(old)
-    with catalog(workspace) as connection:
+    with journal(workspace.journal) as connection:
         assert [record.content_hash for record in read_cleaned_sets(connection)] == [before.content_hash] * 2
     assert (workspace.history / "20260101T000000-aaaaaa.json").read_text() == "{}"
     assert len(list((workspace.root / "manifests").glob("*.json"))) == 1

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curation import decoding
 from curation.config import ImagesConfig
-from curation.decoding import DecodedBatch, DecodingPool, ImageReference, decode_images
+from curation.decoding import KILLED, DecodedBatch, DecodingPool, ImageReference, decode_images
 from curation.decoding_worker import DecodedImage, DecodeFunction, DecodeSettings, decode_reference, measured
 from curation.errors import CurationError
 from curation.images import decode, square_pixels
@@ -26,10 +27,12 @@ from curation.sources.location import file_uri
 from curation.values import ImageFacts
 from tests.hostile import (
     READ,
+    decode_or_be_killed,
     decode_or_crash,
     decode_or_crash_once,
     decode_or_fail,
     decode_or_hang,
+    decode_or_note_who_is_beside,
     encoded,
     make_hostile_files,
     picture,
@@ -176,6 +179,32 @@ def test_decode_images__a_worker_killed_from_outside_costs_nothing(tmp_path: Pat
     references = write_images(tmp_path, numbered(20, crash=4))
     assert not any(fact.reason for fact in facts_of(decoded_batches(references, decode_or_crash_once)))
     assert (tmp_path / "killed").exists()
+
+
+def test_decode_images__an_image_whose_process_is_killed_twice_says_so(tmp_path: Path) -> None:
+    references = write_images(tmp_path, numbered(20, crash=4))
+    facts = facts_of(decoded_batches(references, decode_or_be_killed))
+    assert [number for number, fact in enumerate(facts) if fact.reason] == [4]
+    assert facts[4].reason == KILLED and facts[4].size_bytes == 0
+
+
+def test_decode_images__what_was_in_hand_is_tried_again_alone(tmp_path: Path) -> None:
+    references = write_images(tmp_path, numbered(120, crash=4))
+    facts = facts_of(decoded_batches(references, decode_or_note_who_is_beside))
+    assert not any(fact.reason for fact in facts)
+    assert (tmp_path / "beside").read_text() == ""
+
+
+def test_decode_images__a_worker_that_is_killed_as_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    references = write_images(tmp_path, numbered(1))
+    died = tmp_path / "died"
+    once = f"import os; p = {str(died)!r}; f = os.path.exists(p); open(p, 'w').close(); f or os.kill(os.getpid(), 9); "
+    monkeypatch.setattr("curation.decoding._WORKER", once + decoding._WORKER)
+    assert facts_of(decoded_batches(references))[0].reason is None and died.exists()
+    monkeypatch.setattr("curation.decoding._WORKER", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(CurationError, match=r"killed before its first image, 3 times.*images\.workers"):
+        list(decoded_batches(references))
+    assert not children()
 
 
 def test_decode_images__a_hang_costs_one_image(tmp_path: Path) -> None:

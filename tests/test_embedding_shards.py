@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from curation.embedding_shards import (
     Shards,
+    drop_images,
     listed_digests,
+    read_embedding,
     read_embeddings,
     shards_of,
     stored_digests,
@@ -95,3 +98,35 @@ def test_shards__a_full_disk_leaves_no_part_and_says_so(shards: Shards, monkeypa
     with pytest.raises(EmbeddingError, match="No space left on device"):
         write_shard(shards, digests(2), unit(2))
     assert list(shards.folder.iterdir()) == []
+
+
+def test_reading__while_images_are_dropped(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader has listed the shards, and before it opens one, that has gone: what it held is in another one."""
+    rows = unit(6)
+    listed = Shards.paths.fget
+    assert listed is not None
+    looks_left = 0
+
+    def listed_then_dropped(of: Shards) -> list[Path]:
+        nonlocal looks_left
+        found: list[Path] = listed(of)
+        looks_left -= 1
+        if looks_left == 0:
+            drop_images(of, set(digests(6)[:4]))
+        return found
+
+    reads: list[tuple[int, Callable[[], object]]] = [  # each with the look by which it goes
+        (1, lambda: read_embeddings(shards, digests(4)).tobytes()),
+        (2, lambda: read_embedding(shards, digests(4)[3]).tobytes()),
+        (1, lambda: listed_digests(shards)),
+    ]
+    for look, read in reads:
+        for path in shards.paths:
+            path.unlink()
+        write_shard(shards, digests(6), rows)
+        with monkeypatch.context() as patched:
+            looks_left = look
+            patched.setattr(Shards, "paths", property(listed_then_dropped))
+            beside = read()
+        assert beside == read()
+    assert listed_digests(shards) == set(digests(4))

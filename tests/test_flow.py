@@ -27,7 +27,6 @@ from curation.store.samples import read_samples
 from curation.store.snapshot import current_snapshot, snapshot
 from curation.values import Decision, DecisionAction, Evidence, FlagName, Role, Sample
 from curation.workspace import Workspace, create_workspace
-from tests.benchmarks.kills import kill_runs
 from tests.hostile import make_hostile_files
 
 CONFIG = Config(
@@ -203,8 +202,3 @@ def test_flow__every_hostile_file_ends_as_a_sample_with_pixels_or_a_reason(tmp_p
     assert unreadable.isdisjoint(scored) and len(unreadable) + len(scored) == len(expected)
     assert len(scored) == sum(outcome == "read" for outcome in expected.values())
     assert not any(result.ran for result in run_stages(workspace, CONFIG, command="run"))  # bad images stay decided
-
-
-def test_flow__killed_at_random_moments_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    report = kill_runs(tmp_path, kills=5)  # `python -m tests.benchmarks kills` does forty
-    assert report.kills >= 5 and report.cycles == report.finished >= 1

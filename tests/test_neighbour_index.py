@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation import neighbour_index
-from curation.embedding_shards import Shards, read_embeddings, shards_of, write_shard
+from curation.embedding_shards import Shards, drop_images, read_embeddings, shards_of, write_shard
 from curation.errors import EmbeddingError
 from curation.neighbour_index import EmbeddingIndex, IndexState, current_index, image_numbers
 from curation.values import FloatArray
@@ -172,3 +172,14 @@ def test_image_numbers__two_images_that_begin_alike_are_told(shards: Shards) -> 
 def forbid_building(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on a call to `build_index` fails."""
     monkeypatch.setattr(neighbour_index, "build_index", None)
+
+
+def test_current_index__images_are_removed_as_it_is_built(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = neighbour_index.read_embeddings
+
+    def dropped_before(of: Shards, wanted: Sequence[str]) -> FloatArray:
+        drop_images(of, set(digests(30)))
+        return read(of, wanted)
+
+    monkeypatch.setattr(neighbour_index, "read_embeddings", dropped_before)
+    assert_right(index_of(shards, digests(40)), shards, digests(30))

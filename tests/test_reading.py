@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import ExportError
@@ -116,8 +116,8 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, object]], object]) -> 
 
 def test_read_export__newer_schema(tmp_path: Path) -> None:
     folder = exported_to(tmp_path, "csv")
-    edit_manifest(folder, lambda manifest: manifest.update(schema_version=2, something="new"))
-    with pytest.raises(ExportError, match=r"schema version 2.*Update webnoise-curation"):
+    edit_manifest(folder, lambda manifest: manifest.update(schema_version=3, something="new"))
+    with pytest.raises(ExportError, match=r"schema version 3.*Update webnoise-curation"):
         read_export(folder)
 
 
@@ -221,6 +221,9 @@ def test_read_export__edited_table(table: str, tmp_path: Path) -> None:
         (lambda counts: counts.update(considered=9, kept=7), "contradicts itself"),
         (lambda counts: counts.update(kept_by_category={"a/b": 8}), "not those that its manifest counts"),
         (lambda counts: counts.update(set_aside_by_reason={"leak": 2}), "not those that its manifest counts"),
+        (lambda counts: counts.update(marked_by_reason={"leak": 2}), "not those that its manifest counts"),
+        (lambda counts: counts.update(marked_by_reason={"leak": 9}), "8 samples were kept, 9 are marked"),
+        (lambda counts: counts.update(kept_by_split={"train": 7}), "7 in the parts of the split together"),
     ],
 )
 def test_read_export__counts_that_do_not_balance(
@@ -241,7 +244,13 @@ def test_read_export__content_hash_of_another_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["too,few", 'a,"unclosed', "f,i,i,c,not a number,c,novel,1,,0,u,,,,,,0,0", "f,i,i,c,1,c,nobody,1,,0,u,,,,,,0,0"],
+    [
+        "too,few",
+        'a,"unclosed',
+        "f,i,i,c,not a number,c,novel,1,,,,,,,,0,u,,,,,,0,0",
+        "f,i,i,c,1,c,nobody,1,,,,,,,,0,u,,,,,,0,0",
+        "f,i,i,c,1,c,novel,1,,,,likely,,,,0,u,,,,,,0,0",
+    ],
 )
 def test_read_samples__row_that_cannot_be_understood(line: str, tmp_path: Path) -> None:
     with new_sample_table(tmp_path):
@@ -264,6 +273,7 @@ def test_read_samples__other_columns(tmp_path: Path) -> None:
 any_text = st.text(alphabet=st.characters(codec=None), max_size=12)  # commas, quotes, breaks, NUL, lone surrogates
 
 
+@settings(deadline=None)  # a file each: a busy disk takes its time
 @given(image_id=any_text, category=any_text, title=any_text, weight=st.floats(0, 1e6), rank=st.none() | st.integers())
 def test_samples__any_text_comes_back(
     tmp_path_factory: pytest.TempPathFactory, image_id: str, category: str, title: str, weight: float, rank: int | None

@@ -19,8 +19,9 @@ from curation.report.facts import pictures_in, report_facts
 from curation.report.headline import gaps, headline
 from curation.report.inputs import ReportInputs
 from curation.report.pictures import category_sheets
-from curation.report.rates import host_of, query_rates, site_rates
+from curation.report.rates import query_rates, site_rates
 from curation.report.record import RECORD_NAME, read_record, record_before, write_record
+from curation.sites import host_of
 from curation.values import Decision, DecisionAction, Evidence, FlagName, Role
 from tests.report_factory import NOW, TRANSFER, estimate, flag, made_inputs, novel, sample_id, stage
 

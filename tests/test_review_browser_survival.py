@@ -71,11 +71,29 @@ def test_closed_and_reloaded_tabs__leave_their_verdicts_to_the_next(
     page.goto(server.address)
 
 
+def test_kills__the_keyboard_comes_back_when_the_server_does(page: Page, server: ReviewServer) -> None:
+    shown = begin(page, server, "waits")
+    press(page, "ArrowRight")
+    server.kill()
+    expect(page.get_by_role("dialog")).to_be_visible(timeout=30_000)  # Streamlit's own, which takes the keyboard
+    server.start()
+    expect(page.get_by_role("dialog")).to_be_hidden(timeout=30_000)
+    expect(tile(page, 1)).to_be_focused(timeout=30_000)
+    press(page, "e")
+    all_saved(page)
+    assert records_of(server.workspace, "waits") == [(shown[1], "drop")]
+
+
 def test_kills__at_random_moments_lose_nothing_that_was_shown_as_saved(page: Page, server: ReviewServer) -> None:
+    survive_kills(page, server, KILLS, seed=7)  # `python -m tests.benchmarks faults` does more
+
+
+def survive_kills(page: Page, server: ReviewServer, kills: int, seed: int) -> None:
+    """Kill the server as keys are pressed; what the browser showed as saved is there, and everything once."""
     shown = begin(page, server, "is killed")
-    chance = random.Random(7)
+    chance = random.Random(seed)
     decided: dict[str, str] = {}
-    for kill in range(KILLS):
+    for kill in range(kills):
         for place in chance.sample(range(SIZE), 3):
             key, action = chance.choice([("q", "keep"), ("e", "drop"), ("n", "unsure")])
             tile(page, place).focus()
@@ -96,7 +114,7 @@ def test_kills__at_random_moments_lose_nothing_that_was_shown_as_saved(page: Pag
     assert {sample: stands[sample] for sample in decided} == decided
     assert actions_of(server.workspace, list(decided)) == list(decided.values())
     records = records_of(server.workspace, "is killed")
-    assert len(records) == 3 * KILLS
+    assert len(records) == 3 * kills
     press(page, "z", "z")  # by a browser and a server that have seen none of it
     all_saved(page)
     undone = [(sample, "undo") for sample, _ in reversed(records[-2:])]

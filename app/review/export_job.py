@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import CurationError, ExportError
+from curation.priority import BEHIND_PEOPLE, give_way
 from curation.stages.export import export
 from curation.workspace import Workspace, open_workspace
 
@@ -107,6 +108,7 @@ def _lines(log: Path) -> Iterator[dict[str, Any]]:
 
 def main(root: str, order_text: str) -> int:
     """Export as ordered; returns the exit status."""
+    give_way(BEHIND_PEOPLE)
     order = ExportOrder(**json.loads(order_text))
     workspace = open_workspace(Path(root))
     last_said = 0.0

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.review.access import login_is_configured, secrets_file
 from curation.errors import ConfigError
-from curation.workspace import Workspace
+from curation.workspace import Workspace, refuse_read_only
 
 MAX_UPLOAD_MIB = 25  # a picture to search by
 
@@ -20,11 +20,12 @@ MAX_UPLOAD_MIB = 25  # a picture to search by
 def serve(workspace: Workspace, port: int, address: str, *, ready: Callable[[], None]) -> None:
     """Serve the review app until it is interrupted; calls `ready` just before the port is opened.
 
-    Raises `ConfigError` where `address` is not of this machine alone and no login is configured, and where the port
-    is taken.
+    Raises `WorkspaceError` where no decision could be written, `ConfigError` where `address` is not of this machine
+    alone and no login is configured, and where the port is taken.
     """
     from streamlit.web import bootstrap
 
+    refuse_read_only(workspace)
     with_login = login_is_configured(workspace)
     refuse_open_address(workspace, address, with_login=with_login)
     _refuse_taken_port(address, port)

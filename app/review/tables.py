@@ -145,6 +145,7 @@ def difference_columns(found: ExportDifference) -> Columns:
     rows = [("unchanged", "", found.same)]
     rows += [("added", shown_name(name), number) for name, number in found.added.items()]
     rows += [("removed", shown_name(name), number) for name, number in found.removed.items()]
+    rows += [("added because", shown_name(reason), number) for reason, number in found.added_because.items()]
     rows += [("moved", f"{shown_name(a)} → {shown_name(b)}", number) for (a, b), number in found.moved.items()]
     rows += [("removed because", shown_name(reason), number) for reason, number in found.removed_because.items()]
     names = ("Change", "What", "Images")

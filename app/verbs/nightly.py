@@ -31,6 +31,7 @@ def nightly(
     Example: curate nightly birds --dry-run
     """
     from app.terminal import print_json, progress_bars
+    from curation.priority import give_way
     from curation.workspace import open_workspace
     from pipelines.nightly.flow import nightly as run_night
     from pipelines.nightly.plan import plan_night
@@ -41,6 +42,7 @@ def nightly(
         plan = plan_night(opened, config)
         print_json(asdict(plan) | {"possible": plan.possible}) if as_json else _print_plan(plan)
         raise typer.Exit(0 if plan.possible else 1)
+    give_way(config.nightly.niceness)
     signal.signal(signal.SIGTERM, _end)
     with progress_bars() as progress:
         result = run_night(

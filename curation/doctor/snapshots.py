@@ -7,7 +7,7 @@ from curation.doctor.inputs import DoctorInputs
 from curation.errors import CurationError, StoreError
 from curation.store.runs import read_stages
 from curation.store.samples import count_samples
-from curation.store.snapshot import current_snapshot, is_published, publish_snapshot, snapshot
+from curation.store.snapshot import current_snapshot, is_published, is_whole, publish_snapshot, snapshot
 
 
 def find(inputs: DoctorInputs) -> list[Finding]:
@@ -28,6 +28,8 @@ def find(inputs: DoctorInputs) -> list[Finding]:
             stages, samples = read_stages(connection), count_samples(connection)
     except StoreError as error:
         return [problem(error.message, advice, repair)]
+    if not inputs.held and not is_whole(workspace):
+        return [problem(f"{path} is damaged: it does not have the bytes that were published.", advice, repair)]
     if facts is not None and not inputs.held and stages != facts.stages:
         return [warning(f"{path.name} is older than what the stages have found since.", advice, repair)]
     counts = ", ".join(f"{number['samples']:,} {role}" for role, number in samples.items())

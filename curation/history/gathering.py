@@ -15,7 +15,7 @@ from curation.history.keeping import novel_ids_of, read_history
 from curation.history.mix import Mix, mix_of
 from curation.history.night import CategoryNight, NewImages, NightFacts, NoiseLevel, PromiseNight
 from curation.history.shift import MOST_OF_A_SIDE, MOST_RATIO, PERMUTATIONS, Shift, embedding_shift
-from curation.report.rates import host_of
+from curation.sites import host_of
 from curation.store.connection import Connection
 from curation.store.decisions import latest_decisions
 from curation.store.journal import journal

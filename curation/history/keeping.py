@@ -11,11 +11,12 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from curation.errors import HistoryError
 from curation.files import replace_bytes
 from curation.history.night import NightFacts
+from curation.seal import seal, unseal
 from curation.store.nights import IdNumbers
 from curation.workspace import Workspace
 
@@ -43,8 +44,8 @@ def read_history(workspace: Workspace) -> History:
     nights, damaged = [], []
     for path in sorted(workspace.history.glob("[0-9]*.json")):
         try:
-            nights.append(_NIGHT.validate_json(path.read_bytes()))
-        except (ValidationError, OSError):
+            nights.append(_NIGHT.validate_json(unseal(path.read_bytes())))
+        except (ValueError, OSError):
             damaged.append(str(path))  # whoever shows the history names it
     return History(tuple(sorted(nights, key=lambda night: night.night_id)), tuple(damaged))
 
@@ -56,7 +57,7 @@ def write_night(workspace: Workspace, night: NightFacts, novel_ids: IdNumbers) -
     try:
         workspace.history.mkdir(exist_ok=True)
         replace_bytes(workspace.history / f"{night.night_id}.npy", listed.getvalue())
-        replace_bytes(workspace.history / f"{night.night_id}.json", _NIGHT.dump_json(night, indent=1))
+        replace_bytes(workspace.history / f"{night.night_id}.json", seal(_NIGHT.dump_json(night, indent=1)))
         for old in sorted(workspace.history.glob("[0-9]*.npy"))[:-_KEPT_LISTS]:
             old.unlink()
     except OSError as error:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from curation.files import replace_text
+from curation.files import replace_bytes
+from curation.seal import seal, unseal
 
 RECORD_NAME = "report.json"
 _VERSION = 1
@@ -41,13 +42,13 @@ def write_record(path: Path, record: ReportRecord) -> None:
         "samples": "".join(sorted(record.samples)),
         "flagged": {name: "".join(sorted(ids)) for name, ids in sorted(record.flagged.items())},
     }
-    replace_text(path, json.dumps(facts, ensure_ascii=False))
+    replace_bytes(path, seal(json.dumps(facts, ensure_ascii=False).encode("utf-8")))
 
 
 def read_record(path: Path) -> ReportRecord:
     """Read a record back; raises `ValueError` where it is damaged or of another version."""
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(unseal(path.read_bytes()))
         if facts["version"] != _VERSION:
             raise ValueError(f"version {facts['version']}")
         return ReportRecord(

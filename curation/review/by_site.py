@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.report.rates import host_of
+from curation.sites import host_of
 from curation.store.samples import samples_with_address
 from curation.store.snapshot import snapshot
 from curation.values import Sample

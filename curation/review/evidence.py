@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from curation.embedding_shards import read_embedding, shards_of
 from curation.errors import EmbeddingError, ReviewError
 from curation.neighbour_index import EmbeddingIndex, current_index
-from curation.report.rates import host_of
 from curation.search import NearSample, rank_samples
+from curation.sites import host_of
 from curation.store.connection import Connection, read_only
 from curation.store.evidence import read_evidence
 from curation.store.flags import read_flags

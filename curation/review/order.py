@@ -53,7 +53,9 @@ def load_order(path: Path, snapshot: ReadersConnection) -> ReviewOrder:
     """Read the order from the snapshot at `path`."""
     with snapshot.reading() as connection:
         refuse_other_schema(connection, path)
-        newest = max(read_stages(connection).values(), key=lambda state: state.finished_at, default=None)
+        newest = max(
+            read_stages(connection).values(), key=lambda state: (state.run_id, state.finished_at), default=None
+        )
         columns = read_order(connection, NOT_SETTLED_HERE)
     estimated = ~np.isnan(columns.noise_probability)
     shortfall = np.clip(1 - columns.weight, 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from curation.store.samples import samples_by_id
 from curation.thumbnails import draw_pictures, picture_pool
 from curation.values import Sample
 from curation.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 LARGEST_PX = 2048  # a screen; what may be asked for without end would fill the disk
 _END_OF_JPEG = b"\xff\xd9"
@@ -51,13 +54,21 @@ def thumbnails(
         if sample.sha256 is not None and drawn[sample.sha256] is None
     }
     if missing:
-        workspace.thumbnails.mkdir(exist_ok=True)
         pool = _decoders(config.images)
         for digest, picture in draw_pictures(missing.values(), longest_px, _QUALITY, config.images, pool=pool).items():
             if picture.data:
-                replace_bytes(paths[digest], picture.data, durable=False)
+                _keep(paths[digest], picture.data)
             drawn[digest] = picture.data or None
     return {name: drawn.get(samples[name].sha256) if name in samples else None for name in sample_ids}
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """For the next who asks. Where it cannot be kept (a full or read-only disk) it is drawn again instead."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        replace_bytes(path, data, durable=False)
+    except OSError as error:
+        _log.warning("%s cannot be kept: %s. It is drawn again each time.", path, error.strerror)
 
 
 def _samples(workspace: Workspace, sample_ids: Sequence[str]) -> Mapping[str, Sample]:
@@ -80,6 +91,6 @@ def _decoders(images: ImagesConfig) -> DecodingPool:
 def _cached(path: Path) -> bytes | None:
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:  # not there, or not to be read: drawn again
         return None
     return data if data.endswith(_END_OF_JPEG) else None  # cut short by a power failure

@@ -31,6 +31,23 @@ _SHORTEST_PAGE = 12
 NONE = -1  # where no decision counts; else the place in `ACTIONS`
 
 
+def fullest_page(rows: Rows, codes: NDArray[np.int32], suspicion: NDArray[np.float32], size: int) -> Rows:
+    """Of `rows`, the most suspicious of the category where a page of `size` holds most errors to be expected.
+
+    `codes` and `suspicion` (N,) are of all samples; `rows` are sorted by category, most suspicious first within one. A
+    page with doubtful samples ends before those that are surely right.
+    """
+    own = codes[rows]
+    samples = np.bincount(own)
+    first_of = np.cumsum(samples) - samples
+    on_page: BoolArray = np.arange(len(own)) - first_of[own] < size
+    errors = np.bincount(own[on_page], weights=suspicion[rows[on_page]])
+    errors[samples == 0] = -1
+    first: Rows = rows[own == int(errors.argmax())][:size]
+    doubtful = int((suspicion[first] >= _SURELY_RIGHT).sum())
+    return first[: max(doubtful, _SHORTEST_PAGE)] if doubtful else first
+
+
 class ReviewQueue:
     """The samples of one snapshot with what people have said of each, kept up to date from the journal.
 
@@ -148,22 +165,15 @@ class ReviewQueue:
             rows = rows[self.order.codes[rows] == self._code_of(category)]
         if len(rows) == 0:
             return rows
-        codes = self.order.codes[rows]
         if mode is ReviewMode.AUDIT:
+            codes = self.order.codes[rows]
             names = {int(code): self.order.categories[code] for code in np.unique(codes)}
             drawn = min(names, key=lambda code: fair_draw(f"audit {self._audit_id}", names[code]))
             chosen = rows[codes == drawn]
             ids = self.order.sample_ids
             draws = [fair_draw(f"audit {self._audit_id}", ids[row]) for row in chosen]
             return np.asarray(chosen[np.argsort(draws)][:size])
-        samples = np.bincount(codes)
-        first_of = np.cumsum(samples) - samples
-        on_page: BoolArray = np.arange(len(codes)) - first_of[codes] < size
-        errors = np.bincount(codes[on_page], weights=self.order.suspicion[rows[on_page]])
-        errors[samples == 0] = -1
-        first: Rows = rows[codes == int(errors.argmax())][:size]
-        doubtful = int((self.order.suspicion[first] >= _SURELY_RIGHT).sum())
-        return first[: max(doubtful, _SHORTEST_PAGE)] if doubtful else first
+        return fullest_page(rows, self.order.codes, self.order.suspicion, size)
 
     def _code_of(self, category: str) -> int:
         if category not in self.order.categories:

@@ -16,10 +16,12 @@ from curation.sources.location import UnreadableImageError, read_bytes
 from curation.store.category_ids import number_categories
 from curation.store.connection import Connection, catalog
 from curation.store.journal import journal
+from curation.store.runs import read_stages
 from curation.store.samples import (
     KnownEntry,
     Place,
     category_names,
+    has_unscored_samples,
     known_entries,
     known_sample_ids,
     put_samples,
@@ -122,7 +124,7 @@ def _ingest(
     if removed:
         with catalog(workspace) as connection:
             remove_samples(connection, removed)
-    if counts["read"] or removed or not is_published(workspace):
+    if not is_published(workspace) or ((counts["read"] or removed) and not _waits_for_scores(workspace)):
         publish_snapshot(workspace)
     return IngestReport(
         source=listing.name,
@@ -141,6 +143,15 @@ def _ingest(
         read=counts["read"],
         ignored=dict(listing.ignored),
     )
+
+
+def _waits_for_scores(workspace: Workspace) -> bool:
+    """Whether there are results, and novel images without any: both are published together, at the end of the run.
+
+    Until then exports and reviews go on with what was published; they could make nothing of an image without a weight.
+    """
+    with catalog(workspace) as connection:
+        return "flag" in read_stages(connection) and has_unscored_samples(connection)
 
 
 def _refuse_both_roles(connection: Connection, listing: SourceListing, role: Role) -> None:

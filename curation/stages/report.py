@@ -5,6 +5,7 @@ It reads the published snapshot and the journal, so it neither waits for a run t
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,9 +63,11 @@ def report(workspace: Workspace, config: Config, out: Path | None = None, progre
     page = render_page(facts, _thumbnails(facts, config, progress))
     path = folder / "report.html" if out is None else out
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        keeps_record = inputs.run is not None and (out is None or os.access(workspace.runs, os.W_OK))
+        if out is None or keeps_record:
+            folder.mkdir(parents=True, exist_ok=True)
         replace_text(path, page)
-        if inputs.run is not None:
+        if keeps_record:  # else the disk of the workspace is read-only, and there will be no later run either
             write_record(folder / RECORD_NAME, record_of(inputs, run_id))
     except OSError as error:
         raise ReportError(
@@ -90,7 +93,7 @@ def _read(workspace: Workspace, config: Config) -> ReportInputs:
         return inputs
     with snapshot(workspace) as connection:
         stages = read_stages(connection)
-        newest = max(stages.values(), key=lambda state: state.finished_at, default=None)
+        newest = max(stages.values(), key=lambda state: (state.run_id, state.finished_at), default=None)
         return replace(
             inputs,
             run=None if newest is None else read_run(connection, newest.run_id),

@@ -1,4 +1,4 @@
-"""Exports that were made, in the catalogue."""
+"""Exports that were made, in the journal: an export never waits for a run that holds the catalogue."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curation.store.connection import Connection
-from curation.store.rows import fetch_rows
+from curation.store.journal import JournalConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +22,29 @@ class CleanedSetRecord:
 
 
 def put_cleaned_set(
-    connection: Connection, content_hash: str, export_format: str, path: Path, *, kept: int, set_aside: int
+    connection: JournalConnection, content_hash: str, export_format: str, path: Path, *, kept: int, set_aside: int
 ) -> None:
     """Record one finished export."""
     now = datetime.now(UTC).replace(tzinfo=None)
     put_record(connection, CleanedSetRecord(content_hash, now, export_format, str(path), kept, set_aside))
 
 
-def put_record(connection: Connection, record: CleanedSetRecord) -> None:
+def put_record(connection: JournalConnection, record: CleanedSetRecord) -> None:
     """Add a record as it is."""
     connection.execute(
-        "INSERT INTO cleaned_sets VALUES (?, ?, ?, ?, ?, ?)",
-        [record.content_hash, record.exported_at, record.format, record.path, record.kept, record.set_aside],
+        "INSERT INTO exports (content_hash, exported_at, format, path, kept, set_aside) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            record.content_hash,
+            record.exported_at.isoformat(),
+            record.format,
+            record.path,
+            record.kept,
+            record.set_aside,
+        ),
     )
 
 
-def read_cleaned_sets(connection: Connection) -> list[CleanedSetRecord]:
+def read_cleaned_sets(connection: JournalConnection) -> list[CleanedSetRecord]:
     """Every export that was made, oldest first."""
-    query = "SELECT content_hash, exported_at, format, path, kept, set_aside FROM cleaned_sets ORDER BY exported_at"
-    return [CleanedSetRecord(*row) for row in fetch_rows(connection, query)]
+    query = "SELECT content_hash, exported_at, format, path, kept, set_aside FROM exports ORDER BY exported_at"
+    return [CleanedSetRecord(row[0], datetime.fromisoformat(row[1]), *row[2:]) for row in connection.execute(query)]

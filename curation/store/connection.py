@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -18,6 +19,7 @@ from curation.workspace import Workspace
 Connection = duckdb.DuckDBPyConnection
 
 BUSY_TIMEOUT_S = 60.0  # a stage's longest write (a million rows) takes a few seconds; a minute means something hangs
+_NO_ROOM = "Free some space on its disk, or make it writable, then run it again: what was finished is kept."
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.01, 0.5
 
 
@@ -26,8 +28,12 @@ def catalog(workspace: Workspace, *, timeout_s: float = BUSY_TIMEOUT_S) -> Itera
     """One transaction on the catalogue: committed at the end of the block, rolled back when it raises.
 
     Creates the catalogue and applies outstanding migrations. Waits with growing, jittered pauses while another process
-    holds the file; `StoreBusyError` names that process after `timeout_s`.
+    holds the file; `StoreBusyError` names that process after `timeout_s`. On a disk that is read-only it can be read.
     """
+    if workspace.catalog.exists() and not os.access(workspace.catalog, os.W_OK):
+        with catalog_as_it_is(workspace, timeout_s=timeout_s) as connection:
+            yield connection
+        return
     connection = _connect(workspace.catalog, timeout_s)
     try:
         migrate(connection)
@@ -92,6 +98,8 @@ def _open_snapshot(path: Path) -> Connection:
 
 
 def _refused(path: Path, error: duckdb.Error) -> StoreError:
+    if _is_full_or_read_only(error):
+        return StoreError(f"{path} cannot be written: {error}.", hint=_NO_ROOM)
     return StoreError(
         f"{path} refused a query: {error}.",
         hint="It can be rebuilt: move it away and ingest the sources again; decisions are kept elsewhere.",
@@ -105,6 +113,8 @@ def _connect(path: Path, timeout_s: float, *, for_reading: bool = False) -> Conn
         try:
             return duckdb.connect(str(path), read_only=for_reading)
         except (duckdb.IOException, duckdb.ConnectionException) as error:
+            if _is_full_or_read_only(error):
+                raise StoreError(f"{path} cannot be written: {error}.", hint=_NO_ROOM) from error
             if not _is_busy(error):
                 raise StoreError(
                     f"{path} cannot be opened: {error}.",
@@ -122,6 +132,11 @@ def _connect(path: Path, timeout_s: float, *, for_reading: bool = False) -> Conn
             ) from error
         time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, so that two waiting processes do not march in step
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def _is_full_or_read_only(error: duckdb.Error) -> bool:
+    """Whether it is the disk that refused; nothing is wrong with the file then."""
+    return any(words in str(error).lower() for words in ("no space left", "read-only", "quota", "could not write"))
 
 
 def _is_busy(error: duckdb.Error) -> bool:

@@ -37,10 +37,16 @@ def replace_evidence(connection: Connection, evidence: Sequence[Evidence]) -> No
     insert_rows(connection, "evidence", _COLUMNS, rows)
 
 
-def read_evidence(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, Evidence]:
-    """Sample id -> evidence of every scored sample, or of these."""
+def read_evidence(
+    connection: Connection, sample_ids: Sequence[str] | None = None, *, with_nearest: bool = True
+) -> dict[str, Evidence]:
+    """Sample id -> evidence of every scored sample, or of these.
+
+    Most of the time goes into the nearest categories; who needs none does without.
+    """
     some = "" if sample_ids is None else f" WHERE {is_one_of('sample_id', sample_ids)}"
-    query = f"SELECT {', '.join(_COLUMNS)} FROM evidence{some} ORDER BY sample_id"  # noqa: S608 - constants
+    columns = [name if with_nearest or name != "nearest" else "[]" for name in _COLUMNS]
+    query = f"SELECT {', '.join(columns)} FROM evidence{some} ORDER BY sample_id"  # noqa: S608 - constants
     return {row[0]: _evidence(*row) for row in fetch_rows(connection, query, sample_ids or ())}
 
 

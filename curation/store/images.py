@@ -56,10 +56,19 @@ def facts_of_image(connection: Connection, sha256: str) -> ImageFacts | None:
     return ImageFacts(*rows[0]) if rows else None
 
 
-def unusable_images(connection: Connection, reason: str | None = None) -> set[str]:
-    """SHA-256 of the images that have a reason against them, or this one."""
-    query = "SELECT sha256 FROM images WHERE reason IS NOT NULL AND reason = coalesce(?, reason)"
-    return {row[0] for row in fetch_rows(connection, query, (reason,))}
+def described_images(connection: Connection) -> set[str]:
+    """SHA-256 of the images that have been decoded to pixels."""
+    return {row[0] for row in fetch_rows(connection, "SELECT sha256 FROM images WHERE reason IS NULL")}
+
+
+def unusable_images(connection: Connection) -> set[str]:
+    """SHA-256 of the images that have a reason against them."""
+    return {row[0] for row in fetch_rows(connection, "SELECT sha256 FROM images WHERE reason IS NOT NULL")}
+
+
+def unread_images(connection: Connection) -> dict[str, str]:
+    """SHA-256 -> reason of the images whose bytes never came, or whose decoding ended without an answer."""
+    return dict(fetch_rows(connection, "SELECT sha256, reason FROM images WHERE reason IS NOT NULL AND size_bytes = 0"))
 
 
 def image_facts_digest(connection: Connection) -> str:

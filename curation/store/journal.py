@@ -1,8 +1,8 @@
 """SQLite's door: what must survive everything else. Open to several processes at once.
 
-What people decided, which samples were drawn for them to audit, what they said of gold checks, and which number a
-category has had since its first ingest: append-only, never rewritten. Beside them the leases of the pages that are
-being looked at. WAL with full synchronisation: a record that was acknowledged is on the disk.
+What people decided, which samples were drawn for them to audit, what they said of gold checks, which number a category
+has had since its first ingest, and which exports were made: append-only, never rewritten. Beside them the leases of the
+pages that are being looked at. WAL with full synchronisation: a record that was acknowledged is on the disk.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ def journal(path: Path, *, durable: bool = True) -> Iterator[JournalConnection]:
     """One transaction on the journal, committed at the end of the block, rolled back when it raises.
 
     One that is not `durable` is not lost with its process, but may be with the power: good enough for leases, and it
-    does not wait for the disk. What is written later and durably makes it so too.
+    does not wait for the disk. What is written later and durably makes it so too. On a read-only disk it can be read.
     """
+    if path.exists() and not os.access(path.parent, os.W_OK):
+        with journal_as_it_is(path) as connection:
+            yield connection
+        return
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_MS / 1000)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -102,6 +106,10 @@ def journal_version(connection: JournalConnection) -> int:
 
 
 def _unusable(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    if any(words in str(error) for words in ("disk is full", "readonly")):  # the file itself is whole
+        return StoreError(
+            f"{path} cannot be written: {error}.", hint="Free some space on its disk, or make it writable."
+        )
     return StoreError(
         f"{path} cannot be used: {error}.",
         hint="It holds what people decided: restore it from a backup rather than deleting it.",

@@ -80,5 +80,13 @@ _SEVERAL_ANNOTATORS = (
     ) STRICT""",
 )
 
+_EXPORTS = (
+    """CREATE TABLE exports (
+        content_hash TEXT NOT NULL, exported_at TEXT NOT NULL, format TEXT NOT NULL, path TEXT NOT NULL,
+        kept INTEGER NOT NULL, set_aside INTEGER NOT NULL
+    ) STRICT""",
+    *_append_only("exports"),
+)
+
 # The first two were once one script that made what was missing, so they may meet tables that are there.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _AUDITS, _SEVERAL_ANNOTATORS)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _AUDITS, _SEVERAL_ANNOTATORS, _EXPORTS)

@@ -81,10 +81,10 @@ def read_run(connection: Connection, run_id: str) -> Run | None:
 
 
 def newest_run(connection: Connection) -> tuple[Run, bool] | None:
-    """The run that began last, and whether it came to its end; `None` before the first."""
+    """The run that began last, and whether it came to its end; `None` before the first. Ids sort as runs began."""
     query = """
         SELECT run_id, command, started_at, tool_version, finished_at IS NOT NULL FROM runs
-        ORDER BY started_at DESC, run_id DESC LIMIT 1
+        ORDER BY run_id DESC LIMIT 1
     """
     rows = fetch_rows(connection, query)
     return (Run(*rows[0][:4]), bool(rows[0][4])) if rows else None

@@ -77,6 +77,22 @@ def readable_samples(connection: Connection, role: Role) -> list[tuple[str, str,
     return [(row[0], row[1], row[2]) for row in fetch_rows(connection, query, (role.value,))]
 
 
+def samples_checksum(connection: Connection) -> tuple[int, int]:
+    """How many samples there are, and a number that changes with any fact of any of them; quick, for one version."""
+    rows = fetch_rows(connection, "SELECT count(*), coalesce(bit_xor(hash(s)), 0) FROM samples s")
+    return rows[0][0], rows[0][1]
+
+
+def has_unscored_samples(connection: Connection) -> bool:
+    """Whether a novel sample whose image is not known to be bad has no evidence yet."""
+    query = """
+        SELECT count(*) > 0 FROM samples s LEFT JOIN images i USING (sha256)
+        WHERE s.role = 'novel' AND s.sha256 IS NOT NULL AND i.reason IS NULL
+            AND s.sample_id NOT IN (SELECT sample_id FROM evidence)
+    """
+    return bool(fetch_rows(connection, query)[0][0])
+
+
 def known_entries(connection: Connection, source: str, role: Role) -> dict[Place, KnownEntry]:
     """What was ingested from one source in one role, by its place."""
     query = """

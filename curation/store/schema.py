@@ -33,6 +33,7 @@ CREATE TABLE evidence (
     nearest STRUCT(category VARCHAR, similarity FLOAT)[] NOT NULL
 );
 CREATE TABLE flags (sample_id VARCHAR NOT NULL, name VARCHAR NOT NULL, reason VARCHAR NOT NULL);
+-- Exports are recorded in the journal now; this holds what was recorded before.
 CREATE TABLE cleaned_sets (
     content_hash VARCHAR NOT NULL, exported_at TIMESTAMP NOT NULL, format VARCHAR NOT NULL, path VARCHAR NOT NULL,
     kept BIGINT NOT NULL, set_aside BIGINT NOT NULL
@@ -61,7 +62,10 @@ CREATE TABLE category_noise (
 # NULL in flags that were raised before: the copies are known from the next time they are raised.
 _COPIES = "ALTER TABLE flags ADD COLUMN copies VARCHAR[];"
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE, _COPIES)
+# Replaced whole with the flags; each pair once, the smaller digest first.
+_NEAR_COPIES = "CREATE TABLE near_copies (sha256 VARCHAR NOT NULL, copy VARCHAR NOT NULL);"
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE, _COPIES, _NEAR_COPIES)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

@@ -11,17 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from curation.errors import StoreError
-from curation.files import replace_text
+from curation.files import file_digest, replace_text
 from curation.store.connection import Connection, catalog, read_only
 from curation.store.rows import fetch_rows
 from curation.store.runs import StageState, read_stages
+from curation.store.samples import samples_checksum
 from curation.store.schema import refuse_other_schema
 from curation.workspace import Workspace
 
 KEPT_SNAPSHOTS = 3  # a reader that opened an older one has had two stages' time to finish with it
 
 _READ_BY_SAMPLE = ("evidence", "noise_estimates", "flags")  # a second for a million rows; a page is read in a tenth
-_TABLES = ("samples", "images", "runs", "stages", "evidence", "flags", "cleaned_sets")
+_TABLES = ("samples", "images", "runs", "stages", "evidence", "flags", "near_copies", "cleaned_sets")
 
 
 def publish_snapshot(workspace: Workspace) -> Path:
@@ -41,18 +42,19 @@ def publish_snapshot(workspace: Workspace) -> Path:
     with read_only(partial) as connection:
         if (found := _counts(connection)) != expected:
             raise StoreError(f"a snapshot has {found} rows where the catalogue has {expected}.", hint="Run it again.")
+    digest = file_digest(partial)
     path = workspace.snapshots / f"{_next_number(workspace):08d}.duckdb"
     partial.replace(path)
-    replace_text(workspace.snapshots / "CURRENT", path.name)
+    replace_text(workspace.snapshots / "CURRENT", f"{path.name} {digest}\n")
     for old in _numbered(workspace)[:-KEPT_SNAPSHOTS]:
         old.unlink(missing_ok=True)  # a reader that has it open keeps reading it
     return path
 
 
 def publish_new_results(workspace: Workspace) -> None:
-    """Publish a snapshot, unless the newest one has the results of all stages as they are now."""
+    """Publish a snapshot, unless the newest one has the samples and the results of all stages as they are now."""
     with catalog(workspace) as connection:
-        results = read_stages(connection)
+        results = _results(connection)
     if _published_results(workspace) != results:
         publish_snapshot(workspace)
 
@@ -60,7 +62,7 @@ def publish_new_results(workspace: Workspace) -> None:
 def current_snapshot(workspace: Workspace) -> Path:
     """The path of the newest published snapshot."""
     try:
-        return workspace.snapshots / (workspace.snapshots / "CURRENT").read_text(encoding="utf-8").strip()
+        return workspace.snapshots / _current(workspace)[0]
     except FileNotFoundError as error:
         raise StoreError(
             f"{workspace.root} has nothing published yet.", hint=f"`curate run {workspace.root}` does the work."
@@ -76,18 +78,38 @@ def snapshot(workspace: Workspace) -> Iterator[Connection]:
         yield connection
 
 
+def is_whole(workspace: Workspace) -> bool:
+    """Whether the newest snapshot has the bytes that were published; reads all of it."""
+    name, digest = _current(workspace)
+    return digest != "" and file_digest(workspace.snapshots / name) == digest
+
+
 def is_published(workspace: Workspace) -> bool:
     """Whether there is a snapshot to read; there is none before the first ingest."""
     return (workspace.snapshots / "CURRENT").is_file()
 
 
-def _published_results(workspace: Workspace) -> dict[str, StageState] | None:
-    """`None` where there is no snapshot, or one that cannot be read and is replaced for that."""
+_Results = tuple[dict[str, StageState], tuple[int, int]]
+
+
+def _results(connection: Connection) -> _Results:
+    return read_stages(connection), samples_checksum(connection)
+
+
+def _published_results(workspace: Workspace) -> _Results | None:
+    """`None` where there is no snapshot, or one that is damaged and is replaced for that."""
     try:
         with snapshot(workspace) as connection:
-            return read_stages(connection)
+            results = _results(connection)
+        return results if is_whole(workspace) else None
     except StoreError:
         return None
+
+
+def _current(workspace: Workspace) -> tuple[str, str]:
+    """The file's name and its SHA-256, which earlier versions did not write down: empty then."""
+    name, _, digest = (workspace.snapshots / "CURRENT").read_text(encoding="utf-8").strip().partition(" ")
+    return name, digest
 
 
 def _counts(connection: Connection) -> dict[str, int]:

@@ -112,10 +112,10 @@ def ridge(matrix: Tensor) -> Tensor:
 def self_paced_weights(losses: Tensor, codes: Tensor) -> Tensor:
     """n_c softmax(-loss_i / T_c) within each category c, T_c its median loss; for losses and codes (N,).
 
-    The weights of a category have a mean of 1. `codes` are from 0.
+    The weights of a category have a mean of 1.
     """
     weights = torch.empty_like(losses)
-    for code in range(int(codes.max()) + 1):
+    for code in set(codes.tolist()):
         own = codes == code
         temperature = losses[own].quantile(0.5).clamp(min=_SMALLEST)
         weights[own] = own.sum() * torch.softmax(-losses[own] / temperature, dim=0)

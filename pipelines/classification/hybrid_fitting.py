@@ -21,7 +21,7 @@ from pipelines.classification.fitting import Fitted, epoch_row, finish, select_s
 from pipelines.classification.frozen import EmbeddingInputs
 from pipelines.classification.hybrid import BaseKnowledge, HybridNetwork, domain_loss, ridge, self_paced_weights
 from pipelines.classification.methods import TrainingTargets
-from pipelines.classification.schedule import EpochPlan, rate_at
+from pipelines.classification.schedule import EpochPlan, rate_at, with_epochs
 from pipelines.classification.splitting import Validation
 from pipelines.training.batches import Rows, shuffled_batches
 from pipelines.training.log import TrainingLog
@@ -47,6 +47,7 @@ def fit_hybrid(
     that takes through the other, so either part alone takes as many steps as both. `validation` and `keeping` as in
     `fit`, but that a state is written between epochs only. The same seed gives the same bits on a CPU.
     """
+    config = with_epochs(config, max(int(targets.used.sum()), len(knowledge.rows)))
     device, epochs, per_epoch = choose_device(config.device), config.resolved_epochs, _steps(targets, knowledge, config)
     network = HybridNetwork(embeddings.shape[1], knowledge, config.hybrid_parts).to(device)
     optimiser = torch.optim.AdamW(_groups(network, config))

@@ -18,7 +18,7 @@ from pipelines.classification.methods import Columns, Mask
 
 
 def check_hybrid(config: ClassificationConfig) -> None:
-    """Raise `TrainingError` where options do not go together with the hybrid, or are its own and it is not asked for."""
+    """Raise `TrainingError` where options do not go with the hybrid, or it is not asked for and vectors are given."""
     if config.method != "hybrid":
         if config.category_vectors is not None:
             raise TrainingError(
@@ -33,7 +33,7 @@ def check_hybrid(config: ClassificationConfig) -> None:
     }
     for option in (option for option, given in unfit.items() if given):
         raise TrainingError(
-            f"the hybrid is linear on frozen embeddings and tells novel categories apart; {option} does not go with it.",
+            f"the hybrid is linear on frozen embeddings and knows novel categories; {option} does not go with it.",
             hint=f"Leave {option} out, or choose another --method.",
         )
     if config.hybrid_parts != "h" and config.category_vectors is None:

@@ -234,12 +234,13 @@ def _encoder_of(exported: ExportedSet) -> str:
 def _figures(task: _Task, fitted: Fitted) -> dict[str, Any]:
     """What is told of a training beside its course."""
     targets, names = task.targets, category_names(task.exported.samples, generalized=task.config.generalized)
+    base = fitted.figures.get("base_samples", 0)
     empty = ", ".join(name for name, mass in zip(names, targets.targets.sum(axis=0), strict=True) if mass == 0)
     return {
         "samples": len(task.exported),
         "used": int(targets.used.sum()),
         "held_out": len(task.validation.rows),
-        "left_out": int(len(task.exported) - targets.used.sum() - len(task.validation.rows)),
+        "left_out": int(len(task.exported) - targets.used.sum() - len(task.validation.rows) - base),
         "categories": len(names),
         **({"categories_without_samples": empty} if empty else {}),
         "epochs": len(fitted.history),

@@ -112,7 +112,7 @@ def nightly(
     it has been written down and told. Everybody who is configured is told of failures, problems and alarms.
     """
     with run_lock(workspace, "nightly") as dead:
-        night_id = new_run_id()
+        night_id = new_run_id(workspace)
         log = NightLog(workspace.runs / night_id, night_id, echo)
         night = Night(workspace, config, night_id, datetime.now(UTC), log, progress)
         try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from curation.flow import RUN_ID
 from curation.forgetting import forget_removed_images
+from curation.leftovers import half_written, remove_leftover
 from curation.nightly_config import NightlyConfig
 from curation.workspace import Workspace
 from pipelines.nightly.exports import nightly_exports
@@ -16,19 +18,24 @@ from pipelines.nightly.night import Night
 
 
 def remove_what_is_old(night: Night) -> None:
-    """Delete folders of runs and nightly exports beyond those that are kept, and what a killed night left half done."""
+    """Delete runs and nightly exports beyond those that are kept, and what killed processes left half done."""
     workspace, settings = night.workspace, night.config.nightly
     runs = old_runs(workspace, settings, newest=night.night_id)
     exports = old_exports(workspace, settings)
     for folder in (*runs, *exports, *_unfinished(workspace, settings)):
         shutil.rmtree(folder)
+    leftovers = list(half_written(workspace, datetime.now(UTC)))
+    for path in leftovers:
+        remove_leftover(path, workspace)
     embeddings = forget_removed_images(workspace) if settings.remove_gone else 0
     night.log.say(
         "retention",
-        f"removed {len(runs)} runs, {len(exports)} exports, {embeddings} embeddings of removed images",
+        f"removed {len(runs)} runs, {len(exports)} exports, {embeddings} embeddings of removed images, "
+        f"{len(leftovers)} leftovers of killed commands",
         runs=[folder.name for folder in runs],
         exports=[folder.name for folder in exports],
         embeddings=embeddings,
+        leftovers=[str(path) for path in leftovers],
     )
 
 

@@ -16,13 +16,16 @@ from rich.table import Table
 # of the command is an argument of that name of `run`. A module with `print_table` prints its figures itself.
 BENCHMARKS = {
     "alarms": "tests.benchmarks.alarms",
+    "classification": "tests.benchmarks.classification",
     "duplicates": "tests.benchmarks.duplicates",
-    "kills": "tests.benchmarks.kills",
+    "faults": "tests.benchmarks.faults",
+    "hybrid": "tests.benchmarks.hybrid",
     "neighbours": "tests.benchmarks.neighbours",
     "nightly": "tests.benchmarks.nightly",
     "noise": "tests.benchmarks.noise",
     "pairs": "tests.benchmarks.pairs",
     "review": "tests.benchmarks.review",
+    "together": "tests.benchmarks.together",
 }
 
 
@@ -33,8 +36,13 @@ def main() -> None:
     parser.add_argument("--largest", type=int, metavar="N", help="sizes beyond this are left out (neighbours)")
     parser.add_argument("--settings", choices=["natural", "all"], help="the sets as they are, or others too (noise)")
     parser.add_argument("--nights", type=int, metavar="N", help="judged of every kind and history (alarms)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep embeddings here (noise, review)")
-    parser.add_argument("--samples", type=int, metavar="N", help="samples in the workspace (nightly, review)")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keep what takes long (classification, noise, review, together)"
+    )
+    parser.add_argument("--samples", type=int, metavar="N", help="samples in the workspace (nightly, review, together)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="that everybody works at once (together)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="that a backbone is fine-tuned on (classification)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="of every mean (classification, hybrid)")
     arguments = vars(parser.parse_args())
     name, as_json = arguments.pop("name"), arguments.pop("json")
     module = import_module(BENCHMARKS[name])

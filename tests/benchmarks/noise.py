@@ -66,7 +66,7 @@ def run(settings: str = "natural", cache: Path | None = None) -> dict[str, Any]:
     data = Path(os.environ.get("CURATION_DATA", Path(__file__).parents[3] / "shared"))
     if not all((data / "data" / name).is_dir() for name in _SETS):
         raise SystemExit(f"skipped: no real data at {data}; set CURATION_DATA to the folder that holds `data`.")
-    if _version("cleanlab") is None:
+    if version_of("cleanlab") is None:
         raise SystemExit("skipped: cleanlab is not installed; `pip install --editable .[bench]` does it.")
     chosen = list(SETTINGS) if settings == "all" else ["natural"]
     rows: list[dict[str, Any]] = []
@@ -80,14 +80,14 @@ def run(settings: str = "natural", cache: Path | None = None) -> dict[str, Any]:
                 rows += _measure(name, setting, SETTINGS[setting](images), folder)
     return {
         "command": f"python -m tests.benchmarks noise --settings {settings}",
-        "commit": _commit(),
+        "commit": commit(),
         "encoder": encoder,
         "folds": FOLDS,
         "logistic_regressions": list(CLASSIFIERS),
         "seed_of_settings": SEED,
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "python": platform.python_version(),
-        "versions": {package: _version(package) for package in _PACKAGES},
+        "python": platform.pythonversion_of(),
+        "versions": {package: version_of(package) for package in _PACKAGES},
         "memory": "peak resident memory of the method's process, libraries and data included",
         "rows": rows,
         "notes": notes_of(rows),
@@ -158,7 +158,7 @@ def _cell(value: float | None, how: str) -> str:
     return "-" if value is None else format(value, how)
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit that was measured, with `-dirty` where files differ from it; `None` outside a repository."""
     git = shutil.which("git")
     if git is None:
@@ -167,7 +167,7 @@ def _commit() -> str | None:
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or None
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:

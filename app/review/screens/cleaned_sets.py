@@ -17,24 +17,29 @@ from curation.export.difference import export_difference
 from curation.export.formats import FORMATS
 
 _WATCHED = "export_is_watched"
-_NAME = "export_name"
+_NAME, _FORMAT, _WITH_BASE = "export_name", "export_format", "export_with_base"
+_REFUSAL = "export_refusal"
 
 
 def show(session: Session) -> None:
-    """The promise, its statement, the counts; then the export and the comparison."""
+    """The promise, its statement, the counts; then the export and the comparison. What has to be counted comes last."""
+    if not _is_running():
+        st.session_state.pop(_WATCHED, None)  # what ended while another screen was shown is no news to this one
     st.subheader("What would be exported now")
     promise = _promise()
-    try:
-        found = current_set(read_facts(session.workspace), session.config, promise)
-    except ExportError as error:
-        show_error(error)
-    else:
-        _show_set(found)
+    figures = st.container()
     st.divider()
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Export")
         _show_export(session, promise)
+    with figures, st.spinner("Counting …"):
+        try:
+            found = current_set(read_facts(session.workspace), session.config, promise)
+        except ExportError as error:
+            show_error(error)
+        else:
+            _show_set(found)
     with right:
         st.subheader("What changed between two exports")
         _show_difference(session)
@@ -66,28 +71,40 @@ def _show_set(found: CurrentSet) -> None:
     categories.dataframe(kept_columns(cleaned), hide_index=True, width="stretch", height=260)
 
 
+@st.fragment
 def _show_export(session: Session, promise: float | None) -> None:
+    """Runs again alone, so that an export begins at once: what the set holds takes a while to be found again."""
     if _jobs():
         _show_job(session)
-    running = _is_running()
+    if (refusal := st.session_state.pop(_REFUSAL, None)) is not None:
+        show_error(refusal)
     # Proposed once: a widget whose proposal changes with the minute forgets what was typed into it.
     st.session_state.setdefault(_NAME, f"{session.workspace.root.name[:48]}-{datetime.now(UTC):%Y%m%d-%H%M}")
     with st.form("export"):
-        name = st.text_input("Name", key=_NAME, max_chars=64)
-        export_format = st.selectbox("Format", sorted(FORMATS))
-        with_base = st.checkbox("With the clean base images, at weight 1")
+        st.text_input("Name", key=_NAME, max_chars=64)
+        st.selectbox("Format", sorted(FORMATS), key=_FORMAT)
+        st.checkbox("With the clean base images, at weight 1", key=_WITH_BASE)
         said = "under the flags" if promise is None else f"under noise ≤ {percent(promise)}"
-        started = st.form_submit_button(f"Export {plain(said)}", type="primary", disabled=running)
-    if started and not running:
-        _start(session, ExportOrder(name, str(export_format), promise, with_base))
+        st.form_submit_button(
+            f"Export {plain(said)}",
+            type="primary",
+            disabled=_is_running(),
+            on_click=_start,
+            args=(session, promise),
+        )
 
 
-def _start(session: Session, order: ExportOrder) -> None:
-    _refuse_who_may_not(session)
-    if not _is_running():  # somebody else may have been faster
-        _jobs()[:] = [start_export(session.workspace, order)]
-        del st.session_state[_NAME]
-    st.rerun()
+def _start(session: Session, promise: float | None) -> None:
+    """Called before the screen is drawn again, which then shows what came of it."""
+    state = st.session_state
+    try:
+        _refuse_who_may_not(session)
+        if not _is_running():  # somebody else may have been faster
+            order = ExportOrder(state[_NAME], str(state[_FORMAT]), promise, state[_WITH_BASE])
+            _jobs()[:] = [start_export(session.workspace, order)]
+            del state[_NAME]
+    except CurationError as error:
+        state[_REFUSAL] = error
 
 
 def _is_running() -> bool:
@@ -117,10 +134,7 @@ def _show_job(session: Session) -> None:
         st.session_state[_WATCHED] = True
         st.progress(state.done / state.total if state.total else 0.0, text=f"{name}: {plain(state.said)}")
         if st.button("Cancel the export"):
-            _refuse_who_may_not(session)
-            job.cancel()
-            job.process.wait(timeout=30)
-            st.rerun()
+            _cancel(session, job)
         return
     if st.session_state.pop(_WATCHED, False):
         st.rerun()  # the whole screen: there is one export more to compare, and the next may be started
@@ -130,7 +144,20 @@ def _show_job(session: Session) -> None:
         st.rerun()
 
 
+def _cancel(session: Session, job: ExportJob) -> None:
+    try:
+        _refuse_who_may_not(session)
+    except ExportError as error:
+        show_error(error)
+        return
+    job.cancel()
+    job.process.wait(timeout=30)
+    st.rerun()
+
+
+@st.fragment
 def _show_difference(session: Session) -> None:
+    """Both exports are read whole to compare them: when somebody asks, so that nothing else here waits for it."""
     exports = finished_exports(session.workspace)
     if len(exports) < 2:
         st.caption("Two exports of this workspace are needed to compare.")
@@ -139,6 +166,8 @@ def _show_difference(session: Session) -> None:
     before, after = st.columns(2)
     older = before.selectbox("Before", names, index=len(names) - 2)
     newer = after.selectbox("After", names, index=len(names) - 1)
+    if not st.button("Compare"):
+        return
     try:
         found = export_difference(session.workspace.exports / older, session.workspace.exports / newer)
     except CurationError as error:

@@ -129,3 +129,10 @@ function leaveEverything() {
 }
 
 setInterval(paintSaving, 1000);
+setInterval(takeFreeKeyboard, 500);
+
+/** Streamlit's dialog on a server that was away takes the keyboard and gives it back to nobody. */
+function takeFreeKeyboard() {
+  if (shown && overlay === null && root?.host?.isConnected && document.activeElement === document.body)
+    find(".tiles").children[shown.cursor]?.focus({ preventScroll: true });
+}

@@ -1,0 +1,108 @@
+"""From accuracies by seed to what is claimed: intervals, the share of the gap that is closed, what holds, what not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipelines.training.metrics import Interval
+from tests.benchmarks.classification_fits import ORACLE, SHUFFLED
+from tests.benchmarks.hybrid import mean_interval
+
+Row = dict[str, Any]
+Accuracies = Mapping[str, Sequence[float]]  # row -> accuracy by seed, all by the same seeds
+# (method, order, reviews) -> accuracy and wrong images looked at, by seed
+Reviewed = Mapping[tuple[str, str, int], Sequence[tuple[float, int]]]
+
+OURS = ("weighted", "graph", "simtrans", "cleaned", "soft", "relabelled")
+CLEANLAB = ("cleanlab default filter", "cleanlab best filter")
+WANTED = {"birds": 0.6, "cifar": 0.4}  # share of the gap from plain to the oracle that the best of ours closes
+
+
+def rows_of(name: str, accuracies: Accuracies, images: int, wrong: float) -> list[Row]:
+    """A row for every method: mean accuracy, what it gains over plain, share of the gap plain -> oracle closed."""
+    plain = np.array(accuracies["plain"])
+    gap = float(np.mean(accuracies[ORACLE]) - plain.mean())
+    rows = []
+    for method, found in accuracies.items():
+        gain = mean_interval(np.array(found) - plain)
+        rows.append(
+            {
+                "set": name,
+                "images": images,
+                "wrong": wrong,
+                "method": method,
+                "accuracy": asdict(mean_interval(np.array(found))),
+                "gain over plain": asdict(gain),
+                "gap closed": gain.value / gap,
+                "by seed": [float(value) for value in found],
+            }
+        )
+    return rows
+
+
+def reviewed_rows(name: str, accuracies: Accuracies, reviewed: Reviewed) -> list[Row]:
+    """A row for every method, order and number of reviews: mean accuracy, and what it gains over no review."""
+    rows = []
+    for (method, order, reviews), found in reviewed.items():
+        after = np.array([accuracy for accuracy, _ in found])
+        gain = mean_interval(after - np.array(accuracies[method]))
+        rows.append(
+            {
+                "set": name,
+                "method": method,
+                "order": order,
+                "reviews": reviews,
+                "wrong seen": float(np.mean([wrong for _, wrong in found])),
+                "accuracy": asdict(mean_interval(after)),
+                "gain": asdict(gain),
+                "gain per 100 reviews": 100 * gain.value / reviews,
+                "by seed": after.tolist(),
+            }
+        )
+    return rows
+
+
+def difference(accuracies: Accuracies, better: str, worse: str) -> Interval:
+    """Mean of better - worse, paired by seed."""
+    return mean_interval(np.array(accuracies[better]) - np.array(accuracies[worse]))
+
+
+def notes_of(name: str, accuracies: Accuracies) -> list[str]:
+    """What was wanted, and whether it holds: one sentence each."""
+    notes = [
+        _ordered(name, accuracies, worse, better) for worse, better in (("plain", "weighted"), ("weighted", "simtrans"))
+    ]
+    graph = difference(accuracies, "simtrans", SHUFFLED)
+    notes.append(
+        f"{name}: the graph of the similarity network against one that knows nothing: {_points(graph)}; "
+        + ("the graph itself helps" if graph.low > 0 else "what simtrans gains is not shown to come from the graph")
+    )
+    best = max(OURS, key=lambda method: float(np.mean(accuracies[method])))
+    gap = float(np.mean(accuracies[ORACLE]) - np.mean(accuracies["plain"]))
+    closed = difference(accuracies, best, "plain").value / gap
+    wanted = WANTED.get(name)
+    if wanted is not None:
+        verdict = "as wanted" if closed >= wanted else "MISSED"
+        notes.append(f"{name}: {best} closes {closed:.0%} of the gap to the oracle, wanted {wanted:.0%}: {verdict}")
+    peer = max(CLEANLAB, key=lambda method: float(np.mean(accuracies[method])))
+    lead = difference(accuracies, best, peer)
+    notes.append(f"{name}: {best} against {peer}: {_points(lead)}: {'ahead' if lead.value > 0 else 'NOT ahead'}")
+    return notes
+
+
+def _ordered(name: str, accuracies: Accuracies, worse: str, better: str) -> str:
+    gain = difference(accuracies, better, worse)
+    verdict = "holds in every seed" if _always(accuracies, worse, better) else "holds on average"
+    return f"{name}: {worse} < {better}: {_points(gain)}: {verdict if gain.value > 0 else 'does NOT hold'}"
+
+
+def _always(accuracies: Accuracies, worse: str, better: str) -> bool:
+    return all(low < high for low, high in zip(accuracies[worse], accuracies[better], strict=True))
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.value:+.1f} points ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
