@@ -33,7 +33,7 @@ def test_together__nothing_is_lost_and_the_last_night_equals_a_rebuild(
     config = with_settings(with_source(first_night.config, place.arriving), remove_gone=True)
     review = ReviewConfig(page_size=4, gold=0.0, overlap=1.0)  # everybody sees everything: there is enough for both
     write_config(config.model_copy(update={"review": review}), morning.config_file)
-    figures = together(place, tmp_path, seconds=4.0, crew=_CREW)
+    figures = together(place, tmp_path, seconds=4.0, crew=_CREW, looks=False)
     assert {what: found for what, found in figures["wrong"].items() if found} == {}
     assert figures["decisions acknowledged"] > 8 and min(figures["pages"].values()) > 0
-    assert figures["commands"]["export"] > 0 and figures["commands"]["nightly"] > 1
+    assert figures["commands"]["export"] > 0 and figures["commands"]["nightly"] > 0

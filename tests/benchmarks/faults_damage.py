@@ -135,7 +135,7 @@ def flip_elsewhere(world: World, times: int, *, seed: int = 0) -> FaultRow:
     """Flip a bit of the index, of a report's record, of a night of the history, or of an export."""
     chance = random.Random(seed)
     workspace = world.copy(world.finished, f"elsewhere-{seed}")
-    picture = next(path for path in sorted((workspace.exports / "nightly-latest").rglob("*.jpg")))
+    picture = min(Path(world.config.nightly.sources[1].path).rglob("0*.jpg"))
     search = ["search", str(workspace.root), "--image", str(picture), "--json"]
     nearest = _found(succeed(curate(*search)))
     said = ""

@@ -173,7 +173,7 @@ _WRITING = {"nightly": [], "run": [], "embed": [], "review": []}
 
 def _read_only_disk(world: World, disk: Path) -> FaultRow:
     workspace = world.copy(world.finished, "ws", disk)
-    image = next(path for path in sorted((workspace.exports / "nightly-latest").rglob("*.jpg")))
+    image = min(Path(world.config.nightly.sources[1].path).rglob("*.jpg"))
     succeed(curate("search", str(workspace.root), "--image", str(image)))
     out = world.folder / "elsewhere"
     out.mkdir()

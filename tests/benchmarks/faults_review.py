@@ -180,6 +180,6 @@ def kill_server(world: World, deaths: int, *, seed: int = 0) -> FaultRow:
         "kill -9 of its server",
         "`curate review` under Chromium, keys pressed meanwhile, half of the times with a reload",
         deaths,
-        "not saved yet: 3",
+        "",
         "what was shown as saved was; everything is written once; undo takes back the newest",
     )

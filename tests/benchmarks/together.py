@@ -28,7 +28,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from curation.config import write_config
+from pipelines.nightly.flow import nightly
 from tests.benchmarks.together_checks import (
     differences_from_rebuild,
     wrong_in_exports,
@@ -65,18 +65,17 @@ def run(minutes: float = 10.0, samples: int = 20_000, cache: Path | None = None)
         return together(place, Path(folder), 60 * minutes)
 
 
-def together(place: Place, folder: Path, seconds: float, crew: Sequence[Member] = CREW) -> dict[str, Any]:
-    """Everybody at once for so many seconds; then what they found, and whether all of it is right."""
+def together(
+    place: Place, folder: Path, seconds: float, crew: Sequence[Member] = CREW, *, looks: bool = True
+) -> dict[str, Any]:
+    """Everybody at once for so many seconds, `looks` or not (status, search, backup); then whether all is right."""
     load_before = os.getloadavg()[0]
     log, done = folder / "transactions.jsonl", Done()
     archive = Archive(place.workspace, folder / "snapshots")
-    everybody = _at_once(place, folder, seconds, crew, Commands(place, folder, log, 0.0, done), archive)
+    everybody = _at_once(place, folder, seconds, crew, Commands(place, folder, log, 0.0, done, looks), archive)
     load_after = os.getloadavg()[0]
     _tell("a last night, and a rebuild to compare with")
-    config = place.workspace.config()
-    hurried = config.nightly.model_copy(update={"niceness": 0})  # nobody is left to give way to
-    write_config(config.model_copy(update={"nightly": hurried}), place.workspace.config_file)
-    Commands(place, folder, folder / "last.jsonl", 0.0, done).run("nightly", str(place.workspace.root))
+    nightly(place.workspace, place.workspace.config())
     archive.look()
     transactions = read_transactions(log)
     waits = [wait for seen in everybody for wait in seen.waits] + _for_locks(transactions) + done.took

@@ -40,6 +40,7 @@ class Commands:
     log: Path
     until: float
     done: Done
+    with_looks: bool = True
 
     def run(self, *words: str) -> int:
         """One command, to its end; returns its exit status."""
@@ -80,7 +81,7 @@ class Commands:
         root = str(self.place.workspace.root)
         pictures = sorted(self.place.images.glob("novel/*/*.jpg"))
         number = 0
-        while time.time() < self.until:
+        while self.with_looks and time.time() < self.until:
             self.run("status", root, "--json")
             self.run("search", root, "--image", str(pictures[number * 97 % len(pictures)]), "--json")
             if number % 4 == 0:
