@@ -90,7 +90,8 @@ def notes_of(name: str, accuracies: Accuracies) -> list[str]:
         notes.append(f"{name}: {best} closes {closed:.0%} of the gap to the oracle, wanted {wanted:.0%}: {verdict}")
     peer = max(CLEANLAB, key=lambda method: float(np.mean(accuracies[method])))
     lead = difference(accuracies, best, peer)
-    notes.append(f"{name}: {best} against {peer}: {_points(lead)}: {'ahead' if lead.value > 0 else 'NOT ahead'}")
+    verdict = "ahead" if lead.low > 0 else "not shown to be ahead" if lead.value > 0 else "NOT ahead"
+    notes.append(f"{name}: {best} against {peer}: {_points(lead)}: {verdict}")
     return notes
 
 
