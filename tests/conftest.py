@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,3 +93,9 @@ def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     save_file(open_clip.create_model("small-clip", pretrained=None).state_dict(), folder / "clip.safetensors")
     return folder / "clip.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit puts the script that it runs in the place of `__main__`; processes spawned later would run that."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
