@@ -24,11 +24,14 @@ from curation.errors import ExportError, TrainingError
 from curation.export.reading import ExportedSet
 from pipelines.classification.checkpoint import ClassifierFacts, LoadedClassifier, load_classifier, save_classifier
 from pipelines.classification.config import ClassificationConfig
-from pipelines.classification.course import Keeping
+from pipelines.classification.course import Course, Keeping
 from pipelines.classification.embedding import embed_export
-from pipelines.classification.frozen import fit_head
+from pipelines.classification.fitting import select_state
+from pipelines.classification.frozen import EmbeddingInputs, fit_head
 from pipelines.classification.images import ExportedImages, ImageInputs
 from pipelines.classification.methods import make_targets
+from pipelines.classification.model import Classifier
+from pipelines.classification.splitting import Validation
 from pipelines.classification.training import MODEL, STATE, TrainedClassifier, train
 from pipelines.training.resuming import load_state, save_state
 from tests.training_factory import COLOURS, coloured, coloured_samples, export_samples, small_network
@@ -121,6 +124,18 @@ def test_train__the_state_of_the_best_epoch_is_kept(exported: ExportedSet, embed
     assert best == max(told)
     as_good = [row.epoch for row, accuracy in zip(trained.history, told, strict=True) if accuracy == best]
     assert trained.facts.figures["best_epoch"] == as_good[-1]
+
+
+def test_select_state__none_of_a_first_phase() -> None:
+    embeddings = np.eye(4, dtype=np.float32)
+    validation = Validation(np.arange(4), np.arange(4), np.ones(4, dtype=np.float32))
+    classifier = Classifier(4, 4)
+    inputs, course, device = EmbeddingInputs(embeddings, torch.device("cpu")), Course(), torch.device("cpu")
+    accuracy = select_state(course, classifier, inputs, validation, device, last=False, may_be_kept=False)
+    assert accuracy is not None and course.best_state is None
+    course.epoch = 1
+    select_state(course, classifier, inputs, validation, device, last=False)
+    assert course.best_state is not None and (course.best_epoch, course.best_accuracy) == (2, accuracy)
 
 
 def test_train__alpha_is_as_given_or_gives_the_graph_its_share(

@@ -122,8 +122,9 @@ def fit(
             row = epoch_row(course, plan, sums / len(batches), optimiser)
             row["images_per_s"] = sum(map(len, left)) / (time.monotonic() - started)
             last = epoch + 1 == len(plans)
-            row["validation_accuracy"] = select_state(course, classifier, inputs, validation, device, last=last)
-            row["averaged_accuracy"] = select_state(course, average, inputs, validation, device, last=last)
+            may, check = plan.may_be_kept, (inputs, validation, device)
+            row["validation_accuracy"] = select_state(course, classifier, *check, last=last, may_be_kept=may)
+            row["averaged_accuracy"] = select_state(course, average, *check, last=last, may_be_kept=may)
             course.end_epoch(row)
             if log is not None:
                 log.add(row)
@@ -164,10 +165,12 @@ def select_state(
     device: torch.device,
     *,
     last: bool,
+    may_be_kept: bool = True,
 ) -> float | None:
     """Keep the state where it is as good as the best so far: of equals the later, and the average, which is steadier.
 
-    Without a validation part that is the last one. Returns the weighted accuracy on that part.
+    Without a validation part that is the last one; none is kept that may not be. Returns the weighted accuracy on that
+    part.
     """
     averaged = isinstance(candidate, AveragedModel)
     classifier = candidate.module if isinstance(candidate, AveragedModel) else candidate
@@ -175,7 +178,7 @@ def select_state(
     if validation is not None and len(validation.rows):
         right = predict(classifier, inputs, validation.rows, device).argmax(axis=1) == validation.codes
         accuracy = float(np.average(right, weights=validation.weights))
-    if last if accuracy is None else accuracy >= course.best_accuracy:
+    if may_be_kept and (last if accuracy is None else accuracy >= course.best_accuracy):
         course.best_accuracy = -1.0 if accuracy is None else accuracy
         course.best_epoch, course.best_averaged = course.epoch + 1, averaged
         course.best_state = copy.deepcopy(classifier.state_dict())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,14 @@ _FEWEST_EPOCHS = 10
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """One epoch: images in a batch, and whether its steps add alpha * L_reg."""
+    """One epoch: images in a batch, whether its steps add alpha * L_reg, and whether the result may be a state of it.
+
+    A first phase is only where the second begins: a state of it would be another method.
+    """
 
     batch_size: int
     regularised: bool
+    may_be_kept: bool = True
 
 
 def plan_epochs(config: ClassificationConfig) -> list[EpochPlan]:
@@ -40,7 +44,8 @@ def plan_epochs(config: ClassificationConfig) -> list[EpochPlan]:
     if not method.two_phases:
         return [regularised] * epochs
     first = round(config.first_phase * epochs)
-    return [plain] * first + [plain if number % 2 else regularised for number in range(epochs - first)]
+    beginning = replace(plain, may_be_kept=first == epochs)
+    return [beginning] * first + [plain if number % 2 else regularised for number in range(epochs - first)]
 
 
 def with_epochs(config: ClassificationConfig, samples: int) -> ClassificationConfig:
