@@ -138,10 +138,13 @@ def test_catalog__an_error_rolls_back(workspace: Workspace) -> None:
         assert read_samples(connection) == []
 
 
-def test_catalog__a_busy_file_names_the_process_that_holds_it(workspace: Workspace) -> None:
-    hold = """
+@pytest.mark.parametrize("read_only", [False, True])
+def test_catalog__a_busy_file_names_the_process_that_holds_it(workspace: Workspace, read_only: bool) -> None:
+    with catalog(workspace):
+        pass  # a reader creates none
+    hold = f"""
         import sys, duckdb
-        connection = duckdb.connect(sys.argv[1])
+        connection = duckdb.connect(sys.argv[1], read_only={read_only})
         print("held", flush=True)
         sys.stdin.read()
     """

@@ -113,9 +113,9 @@ def _connect(path: Path, timeout_s: float, *, for_reading: bool = False) -> Conn
         try:
             return duckdb.connect(str(path), read_only=for_reading)
         except (duckdb.IOException, duckdb.ConnectionException) as error:
-            if _is_full_or_read_only(error):
-                raise StoreError(f"{path} cannot be written: {error}.", hint=_NO_ROOM) from error
-            if not _is_busy(error):
+            if not _is_busy(error):  # asked first: where a reader holds it DuckDB advises to open it read-only too
+                if _is_full_or_read_only(error):
+                    raise StoreError(f"{path} cannot be written: {error}.", hint=_NO_ROOM) from error
                 raise StoreError(
                     f"{path} cannot be opened: {error}.",
                     hint="If it is damaged, move it away and ingest the sources again; decisions are kept elsewhere.",
