@@ -319,6 +319,7 @@ def test_server__serves_no_folder_tells_nobody_and_answers_only_to_its_names(wor
     assert options.keys() <= known
     assert options["server_enableStaticServing"] is False and options["browser_gatherUsageStats"] is False
     assert options["client_showErrorDetails"] == "none" and "localhost" in options["server_allowedHosts"]
+    assert options["runner_postScriptGC"] is False  # nobody waits for all objects to be gone through after every key
 
 
 def test_files_beside_the_main_script__hide_no_package() -> None:
