@@ -2,7 +2,8 @@
 // parcels that wait for a busy server, and a server that was killed never answers the last one. One is on its way at a
 // time: what comes meanwhile travels together, as soon as that is answered.
 
-const RESEND_AFTER_MS = 2500; // a parcel is answered in well under a second
+const RESEND_AFTER_MS = 1000; // a parcel is answered in a tenth of a second, on a busy machine in three
+const RESEND_LAST_AFTER_MS = 2500; // to a server that is slow or gone, again and again
 const WAITING_WORDS_AFTER_MS = 1500;
 
 const newClient = () => crypto.getRandomValues(new Uint32Array(2)).join("-");
@@ -14,6 +15,7 @@ const outbox = {
   left: [], // outboxes of tabs that are gone: { client, events, pages }
   asked: {}, // what is wanted beside: an enlarged image, evidence, another page
   timer: null,
+  patience: RESEND_AFTER_MS,
   onItsWay: null, // what the parcel that has no answer yet holds: { next, left, asked }
   waitingSince: null,
   send: null, // set at every mount
@@ -46,6 +48,7 @@ function sendSoon() {
 function answered() {
   const { next = 0, left = 0, asked = {} } = outbox.onItsWay ?? {};
   outbox.onItsWay = null;
+  outbox.patience = RESEND_AFTER_MS;
   for (const [what, which] of Object.entries(asked)) if (outbox.asked[what] === which) delete outbox.asked[what];
   if (outbox.next > next || outbox.left.length > left || Object.keys(outbox.asked).length) sendSoon();
 }
@@ -57,14 +60,15 @@ function schedule(wait) {
 
 function flush() {
   if (!root?.host?.isConnected) {
-    schedule(RESEND_AFTER_MS); // another screen is shown: the server knows of no desk that could hear it
+    schedule(RESEND_LAST_AFTER_MS); // another screen is shown: the server knows of no desk that could hear it
     return;
   }
   if (!outbox.send || (!outbox.events.length && !outbox.left.length && !Object.keys(outbox.asked).length)) return;
   outbox.onItsWay = { next: outbox.next, left: outbox.left.length, asked: { ...outbox.asked } };
   const { client, events, left, asked } = outbox;
   outbox.send({ client, events, pages: outbox.pages, has: [...pages.keys()], left, asked });
-  schedule(RESEND_AFTER_MS);
+  schedule(outbox.patience);
+  outbox.patience = Math.min(2 * outbox.patience, RESEND_LAST_AFTER_MS);
   outbox.changed();
 }
 
