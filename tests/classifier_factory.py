@@ -44,7 +44,7 @@ def colour_classifier(**facts: Any) -> LoadedClassifier:
             **facts,
         }
     )
-    backbone = Backbone(MeanColour(), 3, 16, 1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), stated.encoder_identity)
+    backbone = Backbone(MeanColour(), 3, 16, 1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), stated.encoder_identity, {})
     classifier = new_classifier(stated, ImageBackbone(backbone, frozen=True)).eval()
     with torch.no_grad():
         classifier.last.weight.copy_(_SHARPNESS * torch.eye(len(stated.categories), 3))

@@ -1,14 +1,15 @@
 """Encoders: frozen networks that turn an upright RGB image, and some of them a text, into a unit-norm embedding.
 
-A new encoder is one file with the functions `load` and `weights_file`, one line in `_FAMILIES`, one test.
+A new encoder is one file with the functions `load`, `bare_network` and `weights_file`, one line in `_FAMILIES`, one
+test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,15 @@ from curation.errors import EncoderError
 from curation.values import FloatArray
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from curation.encoders.torch_encoder import Backbone
 
 PixelArray = NDArray[np.uint8]
 
-# First part of an encoder's name -> the module whose `load(name, device)` makes it, and whose `weights_file(name)` says
-# where its weights lie on this machine, `None` where they would be downloaded. Imported when asked for: torch
-# takes seconds and the networks take memory.
+# First part of an encoder's name -> the module whose `load(name, device)` makes it, whose `bare_network(name,
+# architecture)` makes its network without its weights, and whose `weights_file(name)` says where they lie on this
+# machine, `None` where they would be downloaded. Imported when asked for: torch takes seconds and the networks memory.
 _FAMILIES = {
     "builtin": "curation.encoders.builtin",
     "open_clip": "curation.encoders.open_clip",
@@ -68,10 +71,7 @@ def checked_name(name: str) -> str:
     """`name` with the path of a local weights file made absolute; `EncoderError` if no encoder has such a name."""
     family = name.partition("/")[0]
     if family not in _FAMILIES:
-        raise EncoderError(
-            f"unknown encoder {name!r}.",
-            hint="Names are open_clip/MODEL/PRETRAINED, timm/MODEL, timm/MODEL@FILE.safetensors, or builtin.",
-        )
+        raise _unknown(name)
     model, at, file = name.partition("@")
     if not at:
         return name
@@ -102,3 +102,29 @@ def load_backbone(name: str) -> Backbone:
     family = checked_name(name).partition("/")[0]
     backbone: Backbone = import_module(_FAMILIES[family]).load(name, "cpu").backbone()
     return backbone
+
+
+def bare_network(name: str, architecture: Mapping[str, Any]) -> nn.Module:
+    """The network of a `Backbone` with random weights, from the name of its encoder and its `architecture`.
+
+    Nothing is read or fetched. Raises `EncoderError` where the network cannot be built here.
+    """
+    from curation.encoders.torch_encoder import laid_out
+
+    family = name.partition("/")[0]
+    if family not in _FAMILIES:
+        raise _unknown(name)
+    try:
+        return laid_out(import_module(_FAMILIES[family]).bare_network(name, architecture))
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # of timm and open_clip of other versions
+        raise EncoderError(
+            f"the network of {name} cannot be built as it was: {type(error).__name__}: {error}.",
+            hint="Install the versions of timm and open_clip that it was trained with.",
+        ) from error
+
+
+def _unknown(name: str) -> EncoderError:
+    return EncoderError(
+        f"unknown encoder {name!r}.",
+        hint="Names are open_clip/MODEL/PRETRAINED, timm/MODEL, timm/MODEL@FILE.safetensors, or builtin.",
+    )

@@ -9,7 +9,9 @@ seeds 0 to 2: 0.91 0.94 0.91 and 0.93 0.99 0.92. Seeds 3 and 4 had no part in th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +40,14 @@ def load(name: str, device: str) -> TorchEncoder:
         std=(0.25, 0.25, 0.25),
         input_px=INPUT_PX,
         crop_share=1.0,
+        architecture={},
         device=device,
     )
+
+
+def bare_network(name: str, architecture: Mapping[str, Any]) -> BuiltinNetwork:  # noqa: ARG001 - as all encoders have it
+    """The shipped network with random weights."""
+    return BuiltinNetwork()
 
 
 def weights_file(name: str) -> Path | None:  # noqa: ARG001 - as all encoders have it

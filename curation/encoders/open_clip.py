@@ -5,7 +5,7 @@ They embed images and texts into one space (Radford et al., ICML 2021): a text i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from curation.encoders.hub_cache import cached_weights, downloaded_file
 from curation.encoders.torch_encoder import TorchEncoder
 from curation.errors import EncoderError
 from curation.values import FloatArray
+
+# The smallest text tower there can be: the image tower is built as a part of a whole CLIP model, and only it is kept.
+_NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
 
 
 class _ImageTower(nn.Module):
@@ -74,9 +77,15 @@ def load(name: str, device: str) -> TorchEncoder:
         std=tuple(preprocessing["std"]),
         input_px=int(size[0] if isinstance(size, (tuple, list)) else size),
         crop_share=1.0,  # open_clip's evaluation transform: shorter side to the input size, then centre crop
+        architecture=_architecture(model),
         device=device,
         text_features=_TextTower(clip, model).features,
     )
+
+
+def bare_network(name: str, architecture: Mapping[str, Any]) -> nn.Module:  # noqa: ARG001 - as all encoders have it
+    """The image tower with random weights, from the part of open_clip's configuration that tells its shape."""
+    return _ImageTower(open_clip.CLIP(**architecture, text_cfg=_NO_TEXT))
 
 
 def weights_file(name: str) -> Path | None:
@@ -88,6 +97,19 @@ def weights_file(name: str) -> Path | None:
     return cached_weights(known.get("hf_hub", "").rpartition("/")[0]) or downloaded_file(
         known.get("url", ""), Path("~/.cache/clip")
     )
+
+
+def _architecture(model: str) -> dict[str, Any]:
+    """What of the configuration of a model tells the shape of its image tower; its own weights come by no other way."""
+    config: dict[str, Any] = open_clip.get_model_config(model)
+    vision = dict(config["vision_cfg"])
+    if "timm_model_name" in vision:
+        vision["timm_model_pretrained"] = False
+    return {
+        "embed_dim": config["embed_dim"],
+        "vision_cfg": vision,
+        "quick_gelu": config.get("quick_gelu", False),
+    }
 
 
 def _tokenizer(model: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ from curation.errors import EncoderError
 
 def load(name: str, device: str) -> TorchEncoder:
     """Load `timm/MODEL` or `timm/MODEL@FILE.safetensors`."""
-    model, _, file = name.removeprefix("timm/").partition("@")
-    if not timm.is_model(model.partition(".")[0]):
-        close = timm.list_models(f"*{model.partition('.')[0][:8]}*")[:3]
-        raise EncoderError(
-            f"timm has no model {model!r}.",
-            hint=f"Near names: {', '.join(close) or 'none'}; timm.list_models() lists all.",
-        )
+    model, file = _parts(name)
     return _load_local(model, Path(file), device) if file else _load_from_hub(model, device)
+
+
+def bare_network(name: str, architecture: Mapping[str, Any]) -> torch.nn.Module:
+    """The network with random weights; `architecture` holds the arguments of timm's constructor."""
+    model, _ = _parts(name)
+    network: torch.nn.Module = timm.create_model(model, pretrained=False, **architecture)
+    return network
 
 
 def weights_file(name: str) -> Path | None:
@@ -41,9 +43,22 @@ def weights_file(name: str) -> Path | None:
     )
 
 
+def _parts(name: str) -> tuple[str, str]:
+    """(model, file) of a name, the file empty where there is none; `EncoderError` for a model that timm has not."""
+    model, _, file = name.removeprefix("timm/").partition("@")
+    if not timm.is_model(model.partition(".")[0]):
+        close = timm.list_models(f"*{model.partition('.')[0][:8]}*")[:3]
+        raise EncoderError(
+            f"timm has no model {model!r}.",
+            hint=f"Near names: {', '.join(close) or 'none'}; timm.list_models() lists all.",
+        )
+    return model, file
+
+
 def _load_from_hub(model: str, device: str) -> TorchEncoder:
+    architecture = {"num_classes": 0}
     try:
-        network = timm.create_model(model, pretrained=True, num_classes=0)
+        network = timm.create_model(model, pretrained=True, **architecture)
     except Exception as error:  # hub clients raise many kinds; all mean that the weights did not come
         raise EncoderError(
             f"the weights of timm/{model} could not be had: {type(error).__name__}: {error}.",
@@ -57,6 +72,7 @@ def _load_from_hub(model: str, device: str) -> TorchEncoder:
         std=tuple(data["std"]),
         input_px=int(data["input_size"][-1]),
         crop_share=float(data["crop_pct"]),
+        architecture=architecture,
         device=device,
     )
 
@@ -70,8 +86,8 @@ def _load_local(model: str, file: Path, device: str) -> TorchEncoder:
             weights = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{file} is not a readable safetensors file: {error}.", hint="Download it again.") from error
-    kwargs: dict[str, Any] = {"num_classes": 0} | json.loads(facts.get("timm_kwargs", "{}"))
-    network = timm.create_model(model, pretrained=False, **kwargs)
+    architecture: dict[str, Any] = {"num_classes": 0} | json.loads(facts.get("timm_kwargs", "{}"))
+    network = timm.create_model(model, pretrained=False, **architecture)
     _fill(network, weights, model, file)
     data: dict[str, Any] = timm.data.resolve_model_data_config(network)
     return TorchEncoder(
@@ -81,6 +97,7 @@ def _load_local(model: str, file: Path, device: str) -> TorchEncoder:
         std=_numbers(facts.get("std")) or tuple(data["std"]),
         input_px=int(facts.get("input_size", data["input_size"][-1])),
         crop_share=float(facts.get("crop_pct", data["crop_pct"])),
+        architecture=architecture,
         device=device,
     )
 

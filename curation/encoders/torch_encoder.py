@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class Backbone:
 
     `network` maps float images (B, 3, input_px, input_px) in [0, 1], normalised by `mean` and `std`, to raw features
     (B, dimension); it is a copy, in evaluation mode, on the CPU. `crop_share` and `identity` are the encoder's.
+    `architecture` is what `bare_network` needs, beside the encoder's name, to build the network again; it is JSON.
     """
 
     network: nn.Module
@@ -37,12 +39,14 @@ class Backbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     identity: str
+    architecture: Mapping[str, Any]
 
 
 class TorchEncoder:
     """A frozen network from float images (B, 3, H, W), normalised by `mean` and `std`, to features (B, D).
 
-    `text_features` gives the features (T, D) of T texts, where the network has a half for texts.
+    `architecture` as in `Backbone`. `text_features` gives the features (T, D) of T texts, where the network has a half
+    for texts.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class TorchEncoder:
         std: tuple[float, ...],
         input_px: int,
         crop_share: float,
+        architecture: Mapping[str, Any],
         device: str,
         text_features: Callable[[Sequence[str]], FloatArray] | None = None,
     ) -> None:
@@ -63,9 +68,9 @@ class TorchEncoder:
         self.input_px = input_px
         self.crop_share = crop_share
         self._mean, self._std = mean, std
+        self._architecture = dict(architecture)
         self._text_features = text_features
-        network = network.float().eval().requires_grad_(False).to(self._device)
-        self._network = network.to(memory_format=torch.channels_last)
+        self._network = laid_out(network).requires_grad_(False).to(self._device)
         self._scale = torch.tensor([1 / (255 * s) for s in std], device=self._device).view(1, 3, 1, 1)
         self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=self._device).view(
             1, 3, 1, 1
@@ -94,7 +99,16 @@ class TorchEncoder:
     def backbone(self) -> Backbone:
         """A copy of the network, whose weights can be trained."""
         network = copy.deepcopy(self._network).cpu().requires_grad_(True)
-        return Backbone(network, self.dimension, self.input_px, self.crop_share, self._mean, self._std, self.identity)
+        return Backbone(
+            network,
+            self.dimension,
+            self.input_px,
+            self.crop_share,
+            self._mean,
+            self._std,
+            self.identity,
+            self._architecture,
+        )
 
     def _unit_norm(self, features: FloatArray, *, check: bool) -> FloatArray:
         norms = np.linalg.norm(features, axis=1, keepdims=True)
@@ -129,6 +143,11 @@ class TorchEncoder:
         features: torch.Tensor = self._network(images * self._scale + self._shift)
         vectors: FloatArray = features[: len(pixels)].float().cpu().numpy()
         return vectors
+
+
+def laid_out(network: nn.Module) -> nn.Module:
+    """The network in evaluation mode, as float32, in the layout of all of ours: kernels, and so bits, depend on it."""
+    return network.float().eval().to(memory_format=torch.channels_last)
 
 
 def _digest(network: nn.Module, settings: tuple[float, ...]) -> str:

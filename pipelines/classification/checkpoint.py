@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from torch import Tensor
 
 from curation import __version__
 from curation.devices import choose_device
-from curation.encoders import load_backbone
-from curation.errors import TrainingError
+from curation.encoders import bare_network, load_backbone
+from curation.encoders.torch_encoder import Backbone
+from curation.errors import EncoderError, TrainingError
 from curation.files import replace_bytes
 from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.model import Classifier, ImageBackbone
 
 MODEL = "model.safetensors"  # in the folder of a training
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no `architecture`
 _KEY = "classifier"  # all of the metadata is JSON under this one key
 _AGAIN = "Train it again: `curate train classification`."
 
@@ -31,9 +33,10 @@ class ClassifierFacts(BaseModel):
     """What a classifier is and what it was made from.
 
     `categories` are the names by code, `novel` those of them that were gathered from the web. `encoder` is the name of
-    the backbone as `load_backbone` takes it, `encoder_identity` that of its weights before any fine-tuning. Pictures
-    are squares of `input_px`, `crop_share` of their shorter side. Probabilities are softmax(logits / `temperature`).
-    `figures` are those of the training: samples used, epochs, validation accuracy and the like.
+    the backbone as `load_backbone` takes it, `encoder_identity` that of its weights before any fine-tuning,
+    `architecture` what builds a fine-tuned one without them; `None` for a frozen one, and in files of version 1.
+    Pictures are squares of `input_px`, `crop_share` of their shorter side. Probabilities are softmax(logits /
+    `temperature`). `figures` are those of the training: samples used, epochs, validation accuracy and the like.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +46,7 @@ class ClassifierFacts(BaseModel):
     novel: tuple[str, ...]
     encoder: str
     encoder_identity: str
+    architecture: dict[str, Any] | None = None
     dimension: int
     input_px: int
     crop_share: float
@@ -98,18 +102,14 @@ def save_classifier(path: Path, classifier: Classifier, facts: ClassifierFacts) 
 def load_classifier(path: Path, device: str = "auto") -> LoadedClassifier:
     """Read a classifier back, with its backbone, in evaluation mode.
 
-    Raises `TrainingError` where the file is missing, damaged, something else or of a newer version, or where the
-    encoder of a frozen backbone has other weights than then; `EncoderError` where that encoder cannot be had.
+    A fine-tuned backbone comes from the file alone, with the preprocessing it was trained with; a frozen one is the
+    encoder of that name. Raises `TrainingError` where the file is missing, damaged, something else or of a newer
+    version, or where the weights of a frozen backbone cannot be had or are others than then; `EncoderError` where the
+    network of a fine-tuned one cannot be built here.
     """
     facts, tensors = _read(path)
-    backbone = load_backbone(facts.encoder)
     finetuned = facts.config.finetune
-    if not finetuned and backbone.identity != facts.encoder_identity:
-        raise TrainingError(
-            f"the classifier in {path} was trained on embeddings of {facts.encoder_identity}, the encoder "
-            f"{facts.encoder} is {backbone.identity} here.",
-            hint=f"Install the weights it was trained with. Or: {_AGAIN}",
-        )
+    backbone = _finetuned_backbone(path, facts, tensors) if finetuned else _frozen_backbone(path, facts)
     classifier = new_classifier(facts, ImageBackbone(backbone, frozen=not finetuned))
     try:
         fit = classifier.load_state_dict(tensors, strict=finetuned)
@@ -130,6 +130,45 @@ def model_file(path: Path) -> Path:
 def read_facts(path: Path) -> ClassifierFacts:
     """What the classifier at `path` is, without loading it; raises as `load_classifier` does."""
     return _read(path)[0]
+
+
+def _finetuned_backbone(path: Path, facts: ClassifierFacts, tensors: Mapping[str, Tensor]) -> Backbone:
+    """The network with weights that are still to be replaced by those of the file."""
+    if facts.architecture is None:  # version 1: the original weights tell the shape
+        return load_backbone(facts.encoder)
+    try:
+        mean, std = (tuple(tensors[f"backbone.{name}"].flatten().tolist()) for name in ("mean", "std"))
+    except KeyError as error:
+        raise TrainingError(f"{path} is damaged: it lacks {error.args[0]}.", hint=_AGAIN) from error
+    return Backbone(
+        bare_network(facts.encoder, facts.architecture),
+        facts.dimension,
+        facts.input_px,
+        facts.crop_share,
+        mean,
+        std,
+        facts.encoder_identity,
+        facts.architecture,
+    )
+
+
+def _frozen_backbone(path: Path, facts: ClassifierFacts) -> Backbone:
+    try:
+        backbone = load_backbone(facts.encoder)
+    except EncoderError as error:
+        raise TrainingError(
+            f"the classifier in {path} has a frozen backbone, whose weights are not in its file, and they cannot be "
+            f"had: {error.message}",
+            hint=f"Put the weights of {facts.encoder} in their place again. A backbone trained with --finetune is in "
+            "the file.",
+        ) from error
+    if backbone.identity != facts.encoder_identity:
+        raise TrainingError(
+            f"the classifier in {path} was trained on embeddings of {facts.encoder_identity}, the encoder "
+            f"{facts.encoder} is {backbone.identity} here.",
+            hint=f"Install the weights it was trained with. Or: {_AGAIN}",
+        )
+    return backbone
 
 
 def _kept_tensors(classifier: Classifier) -> dict[str, Tensor]:

@@ -113,9 +113,9 @@ def _limits(report: ClassifierReport) -> str:
 
 def _use(report: ClassifierReport) -> str:
     needs = (
-        ""
+        "`model.safetensors` holds backbone and head; nothing else is needed."
         if report.facts.config.finetune
-        else " The frozen backbone is loaded by its name; the file holds the head alone."
+        else "The frozen backbone is loaded by its name; `model.safetensors` holds the head alone."
     )
     onnx, side = "", report.facts.input_px
     if report.onnx is not None:
@@ -140,7 +140,7 @@ predictions = predict_images(classifier, list_source(Path("photographs"), labell
 print(classifier.facts.categories, predictions.probabilities)
 ```
 
-{needs.strip()}{onnx}""".rstrip()
+{needs}{onnx}"""
 
 
 def _interval(found: Interval) -> str:

@@ -106,6 +106,7 @@ def train(
         novel=tuple(sorted({sample.web_category for sample in exported.samples if sample.role is Role.NOVEL})),
         encoder=encoder_name,
         encoder_identity=network.identity,
+        architecture=dict(network.architecture) if isinstance(network, Backbone) else None,
         dimension=network.dimension,
         input_px=network.input_px,
         crop_share=network.crop_share,
