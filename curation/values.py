@@ -23,13 +23,17 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CrawlFacts:
-    """What the crawler noted of an image; each `None` where the source does not say."""
+    """What the crawler noted of an image; each `None` where the source does not say.
+
+    `license` is the source's own words: a short name, an address, a sentence.
+    """
 
     source_url: str | None = None
     query: str | None = None
     rank: int | None = None
     title: str | None = None
     split: str | None = None
+    license: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

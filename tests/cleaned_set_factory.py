@@ -43,6 +43,7 @@ def sample_at(path: Path, category: str, *, rank: int, weight: float, categories
             query="swallow, barn",
             rank=rank,
             title='Said "tweet"\nthen left',
+            license="CC BY-SA 4.0" if rank % 2 else None,
         ),
     )
 

@@ -107,7 +107,7 @@ def test_export__unknown_format_names_the_known(tmp_path: Path) -> None:
 def test_export__manifest_has_digests_time_and_schema(tmp_path: Path) -> None:
     export_cleaned_set(cleaned_set(tmp_path / "in"), tmp_path / "out", "parquet", read_bytes=read_bytes)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["schema_version"] == 2
+    assert manifest["schema_version"] == 3
     assert manifest["created_at"].endswith("Z")
     assert [file["path"] for file in manifest["files"]] == [
         "README.md",

@@ -42,7 +42,9 @@ def test_card__says_what_from_where_and_how_much(export_format: str, tmp_path: P
     assert front["pretty_name"] == "out" and front["size_categories"] == ["n<1K"] and front["license"] == "unknown"
     assert "8 images of 2 categories: 8 gathered from the web by name." in body
     assert f"`{chosen.content_hash}`" in body and "- files: 8 jpg" in body
-    assert "| example.org | 8 |" in body and "| swallow, barn | 8 |" in body and "No licence is known" in body
+    assert "| example.org | 8 |" in body and "| swallow, barn | 8 |" in body
+    assert "found at (`source_url`), 4 a licence" in body
+    assert "| licence | images |\n| --- | --- |\n| CC BY-SA 4.0 | 4 |\n| *unknown* | 4 |\n" in body
     assert "Of 10 samples 8 are here, 2 are not" in body and "| label\\_flip | 1 | 0 |" in body
     assert "| 7 | Barn Swallow | 4 | 0.60 |" in body and "encoder `builtin`" in body
     assert "Expected noise" not in body  # no noise model has spoken
@@ -86,6 +88,21 @@ def test_card__of_many_sites_sums_up_the_rest(tmp_path: Path) -> None:
     _, body = exported(tmp_path, with_kept(made, kept))
     assert "| site01.example | 1 |" in body and "| *5 others* | 5 |" in body and "| *unknown* | 1 |" in body
     assert "25 of 26 images say the address" in body and "| query |" not in body
+
+
+def test_card__licences_are_all_known_or_none(tmp_path: Path) -> None:
+    made = cleaned_set(tmp_path / "in")
+
+    def told(name: str, licences: list[str | None]) -> tuple[dict[str, Any], str]:
+        crawls = [CrawlFacts(license=licence) for licence in licences]
+        kept = [replace(sample, crawl=crawl) for sample, crawl in zip(made.kept, crawls, strict=True)]
+        return exported(tmp_path / name, with_kept(made, kept))
+
+    front, body = told("all", ["CC0 1.0", *["https://creativecommons.org/licenses/by/2.0/"] * 7])
+    assert front["license"] == "other" and "8 a licence" in body
+    assert "| https://creativecommons.org/licenses/by/2.0/ | 7 |\n| CC0 1.0 | 1 |\n\n" in body
+    front, body = told("none", [None] * 8)
+    assert front["license"] == "unknown" and "| licence | images |\n| --- | --- |\n| *unknown* | 8 |\n" in body
 
 
 def test_card__states_the_noise_and_the_promise(workspace: Workspace, tmp_path: Path) -> None:

@@ -171,26 +171,45 @@ def test_content_hash__marks_count_and_flags_do_not(tmp_path: Path) -> None:
     assert content_hash_of([replace(kept[0], set_aside="outlier"), *kept[1:]]) != same
 
 
-def test_read_export__of_schema_version_1(tmp_path: Path) -> None:
-    """An export of an earlier version: other columns, no marks, a `split` that is the crawl's."""
-    chosen = cleaned_set(tmp_path / "in")
-    export_cleaned_set(chosen, tmp_path / "out", "csv", read_bytes=read_bytes)
-    table, manifest = tmp_path / "out" / "samples.csv", tmp_path / "out" / "manifest.json"
-    at = [SAMPLE_COLUMNS.index(name) for name in SAMPLE_COLUMNS if name not in NEW_IN_2]
+def made_earlier(folder: Path, version: int, without: tuple[str, ...]) -> None:
+    """Turn the export in `folder` into one of an earlier schema, whose `samples.csv` had fewer columns."""
+    table, manifest = folder / "samples.csv", folder / "manifest.json"
+    at = [SAMPLE_COLUMNS.index(name) for name in SAMPLE_COLUMNS if name not in without]
     with table.open(newline="") as file:
         rows = [[row[column] for column in at] for row in csv.reader(file)]
-    rows[0][rows[0].index("source_split")] = "split"
-    for row in rows[1:]:
-        row[rows[0].index("split")] = "the crawl's"
+    if version == 1:
+        rows[0][rows[0].index("source_split")] = "split"
+        for row in rows[1:]:
+            row[rows[0].index("split")] = "the crawl's"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     facts = json.loads(manifest.read_text())
-    facts["schema_version"] = 1
-    del facts["counts"]["marked_by_reason"]
+    facts["schema_version"] = version
+    if version == 1:
+        del facts["counts"]["marked_by_reason"]
     for listed in facts["files"]:
         if listed["path"] == "samples.csv":
             listed |= {"size_bytes": table.stat().st_size, "sha256": sha256(table.read_bytes()).hexdigest()}
     manifest.write_text(json.dumps(facts))
+
+
+def test_read_export__of_schema_version_2(tmp_path: Path) -> None:
+    """It had no licences, and everything else."""
+    chosen = judged_set(tmp_path / "in")
+    export_cleaned_set(chosen, tmp_path / "out", "csv", read_bytes=read_bytes)
+    whole = read_export(tmp_path / "out").samples
+    made_earlier(tmp_path / "out", 2, NEW_IN_3)
+    exported = read_export(tmp_path / "out")
+    check_export(exported)
+    assert {sample.crawl.license for sample in whole} == {None, "CC BY-SA 4.0"}
+    assert exported.samples == tuple(replace(s, crawl=replace(s.crawl, license=None)) for s in whole)
+
+
+def test_read_export__of_schema_version_1(tmp_path: Path) -> None:
+    """An export of an earlier version: other columns, no marks, a `split` that is the crawl's."""
+    chosen = cleaned_set(tmp_path / "in")
+    export_cleaned_set(chosen, tmp_path / "out", "csv", read_bytes=read_bytes)
+    made_earlier(tmp_path / "out", 1, NEW_IN_2 + NEW_IN_3)
     exported = read_export(tmp_path / "out")
     check_export(exported)
     assert [sample.crawl.split for sample in exported.samples] == ["the crawl's"] * 8
@@ -202,3 +221,4 @@ def test_read_export__of_schema_version_1(tmp_path: Path) -> None:
 
 
 NEW_IN_2 = ("set_aside", "suggested_category", "suggested_probability", "flags", "copies_group", "split")
+NEW_IN_3 = ("license",)

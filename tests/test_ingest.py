@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from curation.store.connection import catalog
 from curation.store.journal import journal
 from curation.store.samples import read_samples
 from curation.store.snapshot import current_snapshot
-from curation.values import Role, Sample
+from curation.values import CrawlFacts, Role, Sample
 from curation.workspace import Workspace
 from tests.hostile import make_hostile_files
 
@@ -185,3 +186,22 @@ def test_ingest__where_nothing_is_new_nothing_is_published(
     published = current_snapshot(workspace)
     ingest(workspace, tmp_path / "web", Role.NOVEL)
     assert current_snapshot(workspace) == published
+
+
+def test_ingest__facts_that_a_manifest_tells_later_are_taken_without_reading(
+    workspace: Workspace, tmp_path: Path, write_image: WriteImage
+) -> None:
+    write_image(tmp_path / "1.jpg", 1)
+    write_image(tmp_path / "2.jpg", 2)
+    manifest = tmp_path / "set.csv"
+    manifest.write_text("image,category\n1.jpg,Wren\n2.jpg,Wren\n")
+    ingest(workspace, manifest, Role.NOVEL)
+    before, published = stored(workspace), current_snapshot(workspace)
+    manifest.write_text("image,category,licence\n1.jpg,Wren,CC BY 4.0\n2.jpg,Wren,\n")
+    report = ingest(workspace, manifest, Role.NOVEL)
+    assert (report.read, report.known, report.described_anew) == (0, 2, 1)
+    assert current_snapshot(workspace) != published
+    after = stored(workspace)
+    assert after["1.jpg"] == replace(before["1.jpg"], crawl=CrawlFacts(license="CC BY 4.0"))
+    assert after["2.jpg"] == before["2.jpg"]
+    assert ingest(workspace, manifest, Role.NOVEL).described_anew == 0

@@ -116,8 +116,8 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, object]], object]) -> 
 
 def test_read_export__newer_schema(tmp_path: Path) -> None:
     folder = exported_to(tmp_path, "csv")
-    edit_manifest(folder, lambda manifest: manifest.update(schema_version=3, something="new"))
-    with pytest.raises(ExportError, match=r"schema version 3.*Update webnoise-curation"):
+    edit_manifest(folder, lambda manifest: manifest.update(schema_version=4, something="new"))
+    with pytest.raises(ExportError, match=r"schema version 4.*Update webnoise-curation"):
         read_export(folder)
 
 

@@ -284,14 +284,15 @@ def test_table__csv_with_crawl_facts(tmp_path: Path) -> None:
     tree(tmp_path, "images/1.jpg")
     manifest = csv(
         tmp_path / "set.csv",
-        'category,image,rank,title,query,source_url,split,image_id,extra\n007,images/1.jpg,3,"a, b\nc",q,http://x/1,train,one,?\n'
-        "007,/abs/2.jpg,,,,,,,\n",
+        "category,image,rank,title,query,source_url,split,image_id,license,extra\n"
+        '007,images/1.jpg,3,"a, b\nc",q,http://x/1,train,one,CC BY 2.0,?\n'
+        "007,/abs/2.jpg,,,,,,,,\n",
     )
     listing = list_source(manifest)
     one, two = listing.entries
     assert listing.kind == "table"
     assert (one.category, one.image_id) == ("007", "one")
-    assert one.crawl == CrawlFacts(source_url="http://x/1", query="q", rank=3, title="a, b\nc", split="train")
+    assert one.crawl == CrawlFacts("http://x/1", query="q", rank=3, title="a, b\nc", split="train", license="CC BY 2.0")
     assert read_bytes(one.uri) == PNG
     assert (two.image_id, two.uri, two.version, two.crawl) == (
         "/abs/2.jpg",
@@ -409,8 +410,22 @@ def shard(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("columns", "values", "expected"),
+    [
+        ("licence", "CC BY 4.0", "CC BY 4.0"),
+        ("license,licence", "CC0,other", "CC0"),
+        ("license,licence", ",other", "other"),
+        ("license", " ", None),
+    ],
+)
+def test_table__the_licence_in_either_spelling(columns: str, values: str, expected: str | None, tmp_path: Path) -> None:
+    manifest = csv(tmp_path / "set.csv", f"image,category,{columns}\n1.jpg,wren,{values}\n")
+    assert list_source(manifest).entries[0].crawl.license == expected
+
+
 def test_webdataset__categories_and_facts(tmp_path: Path) -> None:
-    facts = {"category": "wren", "rank": 4, "title": "t", "image_id": "two", "unknown": [1]}
+    facts = {"category": "wren", "rank": 4, "title": "t", "image_id": "two", "license": "CC0", "unknown": [1]}
     file = shard(
         tmp_path / "0.tar",
         {
@@ -424,7 +439,7 @@ def test_webdataset__categories_and_facts(tmp_path: Path) -> None:
     assert listing.kind == "webdataset"
     assert ids(file) == [("robin", "1"), ("wren", "two"), ("owl", "owl/3"), ("crow", "4")]
     assert [read_bytes(entry.uri) for entry in listing.entries] == [b"one", b"two", b"three", b"four"]
-    assert listing.entries[1].crawl == CrawlFacts(rank=4, title="t")
+    assert listing.entries[1].crawl == CrawlFacts(rank=4, title="t", license="CC0")
     assert listing.entries[0].version == file_version(file)
     assert listing.ignored == {}
 

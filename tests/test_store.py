@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -32,6 +33,7 @@ from curation.store.samples import (
     readable_samples,
     remove_samples,
     unreadable_samples,
+    update_crawl_facts,
 )
 from curation.store.schema import MIGRATIONS
 from curation.store.snapshot import KEPT_SNAPSHOTS, current_snapshot, publish_new_results, publish_snapshot, snapshot
@@ -46,6 +48,7 @@ from curation.values import (
     NoiseEstimate,
     Role,
     Sample,
+    SourceEntry,
     sample_id_of,
 )
 from curation.workspace import Workspace
@@ -65,7 +68,9 @@ def make_sample(
         sha256=digest,
         reason=reason,
         source="/images",
-        crawl=CrawlFacts(source_url=f"https://example.org/{number}", query="sparrow", rank=number, title="Ein Spatz"),
+        crawl=CrawlFacts(
+            source_url=f"https://example.org/{number}", query="sparrow", rank=number, title="Ein Spatz", license="CC0"
+        ),
     )
 
 
@@ -202,6 +207,37 @@ def test_migrations__an_older_catalogue_keeps_its_rows(workspace: Workspace) -> 
         put_image_facts(connection, [measured])
         assert image_facts_digest(connection) == after != before
         assert unusable_images(connection) == set()
+
+
+def test_migrations__samples_without_licences_keep_their_facts(workspace: Workspace) -> None:
+    sample = make_sample(1)
+    with patch("curation.store.schema.MIGRATIONS", MIGRATIONS[:5]), catalog(workspace) as connection:
+        connection.execute(
+            "INSERT INTO samples VALUES (?, ?, 'novel', 'Sparrow', ?, ?, ?, NULL, '/images', ?, 'sparrow', 1, ?, NULL)",
+            [
+                *(sample.sample_id, sample.image_id, sample.uri, sample.version, sample.sha256),
+                *(sample.crawl.source_url, sample.crawl.title),
+            ],
+        )
+    with catalog(workspace) as connection:
+        assert read_samples(connection) == [replace(sample, crawl=replace(sample.crawl, license=None))]
+        put_samples(connection, [sample])
+        assert read_samples(connection) == [sample]
+
+
+def test_update_crawl_facts__changes_what_differs_in_one_source_and_role(workspace: Workspace) -> None:
+    one, two, base = make_sample(1), make_sample(2), make_sample(1, role=Role.BASE)
+    other = replace(make_sample(3), source="/others")
+    told = CrawlFacts(license="CC BY 4.0")
+    entries = [SourceEntry(s.image_id, s.category, s.uri, s.version, told) for s in (one, other)]
+    entries.append(SourceEntry(two.image_id, two.category, two.uri, two.version, two.crawl))
+    with catalog(workspace) as connection:
+        put_samples(connection, [one, two, base, other])
+        assert update_crawl_facts(connection, "/images", Role.NOVEL, entries) == 1
+        assert update_crawl_facts(connection, "/images", Role.NOVEL, entries) == 0
+        assert update_crawl_facts(connection, "/images", Role.NOVEL, []) == 0
+        expected = [replace(one, crawl=told), two, base, other]
+        assert read_samples(connection) == sorted(expected, key=lambda sample: sample.sample_id)
 
 
 def test_migrations__a_newer_catalogue_is_refused(workspace: Workspace) -> None:

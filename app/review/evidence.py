@@ -73,6 +73,7 @@ def _facts(found: TileEvidence) -> list[tuple[str, str]]:
         ("Rank", None if crawl.rank is None else str(crawl.rank)),
         ("Site", found.site),
         ("Page", found.link or crawl.source_url),
+        ("Licence", crawl.license),
         ("Size", f"{found.width_px} × {found.height_px} px" if found.width_px else None),
     ]
     return [(name, value) for name, value in facts if value]

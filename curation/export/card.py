@@ -34,14 +34,14 @@ _COLUMNS = {
     "copies_group": "pictures that are near copies of each other share it; empty: no copy known",
     "split": "part of the split, if any; no picture and no copy of it is in two parts",
     "sample_id, image_id, sha256, uri": "what it is, and where its bytes came from",
-    "source_url, query, rank, title, source_split": "what the crawler noted",
+    "source_url, query, rank, title, source_split, license": "what the crawler noted",
 }
 
 
 def card_text(name: str, manifest: Manifest, samples: Sequence[CleanedSample], forms: Mapping[str, int]) -> str:
     """The text of `README.md`; `name` is that of the folder, `forms` counts images by suffix."""
     sections = [
-        _front_matter(name, manifest),
+        _front_matter(name, manifest, samples),
         f"# {_plain(name)}\n",
         _what(manifest, samples, forms),
         _noise(manifest),
@@ -54,13 +54,14 @@ def card_text(name: str, manifest: Manifest, samples: Sequence[CleanedSample], f
     return "\n".join(section for section in sections if section)
 
 
-def _front_matter(name: str, manifest: Manifest) -> str:
-    """YAML; strings are written as JSON, which is YAML too."""
+def _front_matter(name: str, manifest: Manifest, samples: Sequence[CleanedSample]) -> str:
+    """YAML; strings are written as JSON, which is YAML too. `license` is `other` where that of every image is known."""
     kept = manifest.counts.kept
+    licensed = bool(samples) and all(sample.crawl.license for sample in samples)
     lines = [
         "---",
         f"pretty_name: {json.dumps(name)}",
-        "license: unknown",
+        f"license: {'other' if licensed else 'unknown'}",
         "task_categories:",
         "- image-classification",
         f"size_categories:\n- {json.dumps(next((size for most, size in _SIZES if kept < most), 'n>1M'))}",
@@ -162,18 +163,20 @@ def _flags(known: Mapping[str, Any]) -> list[str]:
 
 
 def _origin(samples: Sequence[CleanedSample]) -> str:
-    """Sites and queries, and what is known of licences."""
+    """Sites, queries and licences."""
     sites = Counter(host_of(sample.crawl.source_url) for sample in samples)
     queries = Counter((sample.crawl.query or "").strip() for sample in samples)
+    licences = Counter((sample.crawl.license or "").strip() for sample in samples)
     lines = [
         "## Where it is from, and licences\n",
-        f"{len(samples) - sites['']:,} of {len(samples):,} images say the address they were found at (`source_url`). "
-        "No licence is known of any of them: images from the web belong to whoever made them, and whether you may use "
-        "or pass on this set is for you to find out.",
+        f"{len(samples) - sites['']:,} of {len(samples):,} images say the address they were found at (`source_url`), "
+        f"{len(samples) - licences['']:,} a licence (`license`, in the words of their source; nobody has checked it). "
+        "Images from the web belong to whoever made them: whether you may use or pass on those of unknown licence is "
+        "for you to find out.",
     ]
-    for title, found in (("site", sites), ("query", queries)):
+    for title, found in (("licence", licences), ("site", sites), ("query", queries)):
         known = Counter({value: number for value, number in found.items() if value})
-        if known:
+        if known or title == "licence":
             lines += ["", *_table((title, "images"), _most_common(known, found[""]))]
     return "\n".join(lines) + "\n"
 

@@ -19,7 +19,7 @@ from curation.export.tables import DECIMALS
 from curation.values import CleanedSample, SetAside
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KIND = "webnoise-curation cleaned set"
 
 

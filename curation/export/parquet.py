@@ -27,6 +27,7 @@ FACT_FIELDS = (
     pa.field("rank", pa.int64()),
     pa.field("title", pa.string()),
     pa.field("source_split", pa.string()),
+    pa.field("license", pa.string()),
     pa.field("sample_id", pa.string(), nullable=False),
     pa.field("role", pa.string(), nullable=False),
     pa.field("category_id", pa.int64(), nullable=False),
@@ -44,7 +45,7 @@ FACT_FIELDS = (
 )
 _SCHEMA = pa.schema([pa.field("image", pa.binary(), nullable=False), *FACT_FIELDS])
 _REPETITIVE = [  # worth a dictionary
-    *("category", "query", "source_split", "role", "web_category"),
+    *("category", "query", "source_split", "license", "role", "web_category"),
     *("set_aside", "suggested_category", "flags", "split"),
 ]
 

@@ -46,12 +46,15 @@ _FACTS = (
     "rank",
     "title",
     "source_split",
+    "license",
 )
 SAMPLE_COLUMNS = ("file", *_FACTS, "position", "size_bytes")
+# Of schema version 2.
+_SAMPLE_COLUMNS_2 = tuple(name for name in SAMPLE_COLUMNS if name != "license")
 _NEW_IN_2 = ("set_aside", "suggested_category", "suggested_probability", "flags", "copies_group", "split")
 # Of schema version 1, where `split` was what the source said.
 _SAMPLE_COLUMNS_1 = tuple(
-    "split" if name == "source_split" else name for name in SAMPLE_COLUMNS if name not in _NEW_IN_2
+    "split" if name == "source_split" else name for name in _SAMPLE_COLUMNS_2 if name not in _NEW_IN_2
 )
 CATEGORY_COLUMNS = ("category_id", "category", "folder")
 SET_ASIDE_COLUMNS = ("sample_id", "image_id", "web_category", "uri", "reason", "detail")
@@ -81,6 +84,7 @@ def facts_of(sample: CleanedSample) -> dict[str, Any]:
         "rank": sample.crawl.rank,
         "title": sample.crawl.title,
         "source_split": sample.crawl.split,
+        "license": sample.crawl.license,
     }
     return {name: plain_text(value) if isinstance(value, str) else value for name, value in facts.items()}
 
@@ -109,9 +113,10 @@ def _row_of(sample: CleanedSample, placement: Placement) -> dict[str, Any]:
 def read_samples(folder: Path) -> Iterator[tuple[CleanedSample, Placement]]:
     """The rows of `samples.csv` in their order; raises `ExportError` naming the row that cannot be understood.
 
-    What exports of schema version 1 did not have is `None`.
+    What exports of earlier schema versions did not have is `None`.
     """
-    for number, row in enumerate(_read(folder / SAMPLES, SAMPLE_COLUMNS, _SAMPLE_COLUMNS_1), start=1):
+    rows = _read(folder / SAMPLES, SAMPLE_COLUMNS, _SAMPLE_COLUMNS_2, _SAMPLE_COLUMNS_1)
+    for number, row in enumerate(rows, start=1):
         try:
             yield _sample_of(row), Placement(row["file"], int(row["position"]), int(row["size_bytes"]))
         except ValueError as error:
@@ -138,6 +143,7 @@ def _sample_of(row: Mapping[str, str]) -> CleanedSample:
             rank=int(rank) if rank else None,
             title=row["title"] or None,
             split=row["split" if is_first else "source_split"] or None,
+            license=row.get("license") or None,
         ),
         set_aside=row.get("set_aside") or None,
         suggested_category=row.get("suggested_category") or None,
@@ -185,15 +191,14 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
         writer.writerows(rows)
 
 
-def _read(path: Path, columns: Sequence[str], older: Sequence[str] = ()) -> Iterator[dict[str, str]]:
-    """The rows of a table that has these columns, or those of an earlier schema."""
+def _read(path: Path, columns: Sequence[str], *older: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The rows of a table that has these columns, or those of one of the earlier schemas."""
     csv.field_size_limit(_LONGEST_FIELD)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
             header = next(lines, [])
-            if older and header == list(older):
-                columns = older
+            columns = next((earlier for earlier in older if header == list(earlier)), columns)
             if header != list(columns):
                 raise _damaged(path, f"its columns are {header}, expected {list(columns)}")
             for line in lines:

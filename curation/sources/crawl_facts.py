@@ -1,4 +1,4 @@
-"""The facts a crawler noted of an image, checked: source_url, query, rank, title, split."""
+"""The facts a crawler noted of an image, checked: source_url, query, rank, title, split, license."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from curation.errors import SourceError
 from curation.values import CrawlFacts
 
-CRAWL_COLUMNS = ("source_url", "query", "rank", "title", "split", "source_split")
+CRAWL_COLUMNS = ("source_url", "query", "rank", "title", "split", "source_split", "license", "licence")
 
 
 def crawl_facts(values: Mapping[str, Any], where: str) -> CrawlFacts:
     """Crawl facts from one row of a manifest or the JSON of one sample; `where` names it in errors.
 
-    An export of this tool says in `source_split` what its source called the split; `split` is then its own.
+    An export of this tool says in `source_split` what its source called the split; `split` is then its own. `licence`
+    is read where there is no `license`.
     """
     return CrawlFacts(
         source_url=optional_text(values.get("source_url")),
@@ -22,6 +23,7 @@ def crawl_facts(values: Mapping[str, Any], where: str) -> CrawlFacts:
         rank=_rank(values.get("rank"), where),
         title=optional_text(values.get("title")),
         split=optional_text(values.get("source_split", values.get("split"))),
+        license=optional_text(values.get("license")) or optional_text(values.get("licence")),
     )
 
 

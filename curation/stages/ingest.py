@@ -26,6 +26,7 @@ from curation.store.samples import (
     known_sample_ids,
     put_samples,
     remove_samples,
+    update_crawl_facts,
 )
 from curation.store.snapshot import is_published, publish_snapshot
 from curation.values import Role, Sample, SourceEntry, sample_id_of
@@ -38,8 +39,9 @@ _BATCH = 500  # samples hashed between two short transactions: a kill loses the 
 class IngestReport:
     """Where every listed image went: listed = added + changed + moved + known; unreadable ones are among them.
 
-    `read` is how many files were opened, `gone` how many known images are no longer listed, and `removed` how many of
-    those are no samples any more. `gone_share`, [0, 1], is that of the images known before.
+    `read` is how many files were opened, `described_anew` how many known images have other crawl facts than before,
+    `gone` how many known images are no longer listed, and `removed` how many of those are no samples any more.
+    `gone_share`, [0, 1], is that of the images known before.
     """
 
     source: str
@@ -52,6 +54,7 @@ class IngestReport:
     moved: int
     known: int
     unreadable: int
+    described_anew: int
     gone: int
     removed: int
     gone_share: float
@@ -118,13 +121,16 @@ def _ingest(
     with journal(workspace.journal) as connection_to_journal:
         number_categories(connection_to_journal, categories)
     counts = _add_new(workspace, listing, role, known, progress)
+    with catalog(workspace) as connection:
+        described_anew = update_crawl_facts(connection, listing.name, role, listing.entries)
     gone = _gone(workspace, listing, role)
     gone_share = len(gone) / max(len(known), 1)
     removed = gone if remove_gone_up_to is not None and gone_share <= remove_gone_up_to else []
     if removed:
         with catalog(workspace) as connection:
             remove_samples(connection, removed)
-    if not is_published(workspace) or ((counts["read"] or removed) and not _waits_for_scores(workspace)):
+    is_new = counts["read"] or described_anew or removed
+    if not is_published(workspace) or (is_new and not _waits_for_scores(workspace)):
         publish_snapshot(workspace)
     return IngestReport(
         source=listing.name,
@@ -137,6 +143,7 @@ def _ingest(
         moved=counts["moved"],
         known=counts["known"],
         unreadable=counts["unreadable"],
+        described_anew=described_anew,
         gone=len(gone),
         removed=len(removed),
         gone_share=gone_share,

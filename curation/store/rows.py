@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -18,15 +19,25 @@ def insert_rows(
     """Append `rows` to `table`; for rows whose key is there already, `known` says FAIL, IGNORE or REPLACE."""
     if not rows:
         return
-    arrays = [
-        pa.array(values, type=kind) for values, kind in zip(zip(*rows, strict=True), columns.values(), strict=True)
-    ]
-    connection.register("incoming", pa.Table.from_arrays(arrays, names=list(columns)))
     conflict = "" if known == "FAIL" else f"OR {known} "
     names = ", ".join(columns)
-    # Table and column names are constants of this room; values never enter the text.
-    connection.execute(f"INSERT {conflict}INTO {table} ({names}) SELECT {names} FROM incoming")  # noqa: S608
-    connection.unregister("incoming")
+    with registered(connection, "incoming", columns, rows):
+        # Table and column names are constants of this room; values never enter the text.
+        connection.execute(f"INSERT {conflict}INTO {table} ({names}) SELECT {names} FROM incoming")  # noqa: S608
+
+
+@contextmanager
+def registered(
+    connection: Connection, name: str, columns: Mapping[str, pa.DataType], rows: Sequence[Row]
+) -> Iterator[None]:
+    """`rows` as a table that queries see under `name` while the block lasts."""
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    arrays = [pa.array(values, type=kind) for values, kind in zip(by_column, columns.values(), strict=True)]
+    connection.register(name, pa.Table.from_arrays(arrays, names=list(columns)))
+    try:
+        yield
+    finally:
+        connection.unregister(name)
 
 
 def is_one_of(column: str, values: Sequence[str]) -> str:

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from curation.store.connection import Connection
-from curation.store.rows import Row, fetch_rows, insert_rows, is_one_of
-from curation.values import CrawlFacts, Role, Sample
+from curation.store.rows import Row, fetch_rows, insert_rows, is_one_of, registered
+from curation.values import CrawlFacts, Role, Sample, SourceEntry
 
 _TEXT = pa.string()
+_CRAWL_COLUMNS = {
+    "source_url": _TEXT,
+    "query": _TEXT,
+    "rank": pa.int64(),
+    "title": _TEXT,
+    "split": _TEXT,
+    "license": _TEXT,
+}
 _COLUMNS = {
     "sample_id": _TEXT,
     "image_id": _TEXT,
@@ -22,11 +30,7 @@ _COLUMNS = {
     "sha256": _TEXT,
     "reason": _TEXT,
     "source": _TEXT,
-    "source_url": _TEXT,
-    "query": _TEXT,
-    "rank": pa.int64(),
-    "title": _TEXT,
-    "split": _TEXT,
+    **_CRAWL_COLUMNS,
 }
 _SELECT = f"SELECT {', '.join('s.' + name for name in _COLUMNS)} FROM samples s"  # noqa: S608 - constants
 
@@ -48,6 +52,21 @@ class KnownEntry:
 def put_samples(connection: Connection, samples: Sequence[Sample]) -> None:
     """Add samples; one that is there already (same sample id) takes its new place and facts."""
     insert_rows(connection, "samples", _COLUMNS, [_row(sample) for sample in samples], known="REPLACE")
+
+
+def update_crawl_facts(connection: Connection, source: str, role: Role, entries: Sequence[SourceEntry]) -> int:
+    """Give the samples of one source in one role the crawl facts that it lists now; how many had others."""
+    columns = {"uri": _TEXT, "category": _TEXT, **_CRAWL_COLUMNS}
+    rows = [(entry.uri, entry.category, *_crawl_row(entry.crawl)) for entry in entries]
+    changes = ", ".join(f"{name} = listed.{name}" for name in _CRAWL_COLUMNS)
+    ours, theirs = (", ".join(f"{table}.{name}" for name in _CRAWL_COLUMNS) for table in ("samples", "listed"))
+    query = f"""
+        UPDATE samples SET {changes} FROM listed
+        WHERE samples.source = ? AND samples.role = ? AND samples.uri = listed.uri
+            AND samples.category = listed.category AND ({ours}) IS DISTINCT FROM ({theirs})
+    """  # noqa: S608 - constants
+    with registered(connection, "listed", columns, rows):
+        return int(fetch_rows(connection, query, (source, role.value))[0][0])
 
 
 def remove_samples(connection: Connection, sample_ids: Sequence[str]) -> None:
@@ -172,7 +191,6 @@ def _match(role: Role | None, category: str | None) -> tuple[str | None, str | N
 
 
 def _row(sample: Sample) -> Row:
-    crawl = sample.crawl
     return (
         sample.sample_id,
         sample.image_id,
@@ -183,12 +201,12 @@ def _row(sample: Sample) -> Row:
         sample.sha256,
         sample.reason,
         sample.source,
-        crawl.source_url,
-        crawl.query,
-        crawl.rank,
-        crawl.title,
-        crawl.split,
+        *_crawl_row(sample.crawl),
     )
+
+
+def _crawl_row(crawl: CrawlFacts) -> Row:
+    return (crawl.source_url, crawl.query, crawl.rank, crawl.title, crawl.split, crawl.license)
 
 
 def _sample(row: Row) -> Sample:

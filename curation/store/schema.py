@@ -65,7 +65,10 @@ _COPIES = "ALTER TABLE flags ADD COLUMN copies VARCHAR[];"
 # Replaced whole with the flags; each pair once, the smaller digest first.
 _NEAR_COPIES = "CREATE TABLE near_copies (sha256 VARCHAR NOT NULL, copy VARCHAR NOT NULL);"
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE, _COPIES, _NEAR_COPIES)
+# NULL in samples that were ingested before: the next ingest of their source takes what it says.
+_LICENCES = "ALTER TABLE samples ADD COLUMN license VARCHAR;"
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _MEASURED_PICTURES, _NOISE, _COPIES, _NEAR_COPIES, _LICENCES)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

@@ -49,5 +49,6 @@ def vanished(source: str, gone: int, gone_share: float, settings: NightlyConfig)
 def _said(report: IngestReport) -> str:
     return (
         f"{report.source} ({report.role}): {report.listed:,} listed, {report.added:,} new, {report.changed:,} changed, "
-        f"{report.moved:,} moved, {report.unreadable:,} unreadable, {report.gone:,} gone, {report.removed:,} removed"
+        f"{report.moved:,} moved, {report.described_anew:,} described anew, {report.unreadable:,} unreadable, "
+        f"{report.gone:,} gone, {report.removed:,} removed"
     )
