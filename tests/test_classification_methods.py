@@ -19,7 +19,9 @@ from pipelines.classification.methods import (
     Columns,
     category_names,
     find_targets,
+    learned_targets,
     make_targets,
+    method_summary,
     read_columns,
 )
 from pipelines.classification.schedule import EpochPlan, epoch_batches, plan_epochs, rate_at, with_epochs
@@ -50,6 +52,30 @@ EXPECTED: dict[MethodName, tuple[list[int], list[float]]] = {
     "hybrid": ([0, 0, 0, 1, -1], [1.5, 0.5, 1, 1, 0]),
     "relabelled": ([0, 1, -1, 1, -1], [1, 0.8, 0, 1, 0]),
 }
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        ({"method": "weighted"}, [1.5, 0.5, 1, 1, 0]),
+        ({"method": "hybrid", "hybrid_weights": "samples"}, [1.5, 0.5, 1, 1, 0]),
+        ({"method": "hybrid", "hybrid_weights": "equal"}, [1, 1, 1, 1, 0]),
+        ({"method": "hybrid"}, [1, 1, 1, 1, 0]),  # self-paced: a mean of 1 in every category
+        ({"method": "hybrid", "hybrid_parts": "v", "hybrid_weights": "samples"}, [0, 0, 0, 0, 0]),
+    ],
+)
+def test_learned_targets__as_they_count_in_training(options: dict[str, Any], weights: list[float]) -> None:
+    config = ClassificationConfig(**options)
+    found = learned_targets(find_targets(config.method, COLUMNS), config)
+    np.testing.assert_allclose(found.weights, np.array(weights) / max(np.mean(weights[:4]), 1e-9), atol=1e-6)
+    assert found.used.tolist() == [weight > 0 for weight in weights]
+
+
+def test_method_summary__of_each_part_of_the_hybrid() -> None:
+    told = {parts: method_summary(ClassificationConfig(method="hybrid", hybrid_parts=parts)) for parts in ("v", "h")}
+    assert "zero-shot" in told["v"] and "every" not in told["v"] and "base" not in told["h"]
+    for method in METHODS:
+        assert method_summary(ClassificationConfig(method=method)) == METHODS[method].summary
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -30,7 +30,7 @@ from curation.sources.location import readable_text
 from pipelines.classification.charts import Row
 from pipelines.classification.checkpoint import LoadedClassifier, load_classifier, model_file
 from pipelines.classification.evaluation import evaluate
-from pipelines.classification.methods import METHODS
+from pipelines.classification.methods import learned_targets, method_summary
 from pipelines.classification.model_card import model_card
 from pipelines.classification.onnx_model import OnnxModel, require_onnx, write_onnx
 from pipelines.classification.prediction import Predictions, predict_images
@@ -84,9 +84,15 @@ def judge(
         name=readable_text(out.absolute().name),
         made_at=datetime.now(UTC).replace(tzinfo=None),
         facts=loaded.facts,
-        method=METHODS[loaded.facts.config.method].summary,
+        method=method_summary(loaded.facts.config),
         export=readable_text(str(exported.folder)),
-        usage=usage_of(exported.samples, trained.targets, trained.validation.rows, names),
+        usage=usage_of(
+            exported.samples,
+            learned_targets(trained.targets, trained.facts.config),
+            trained.validation.rows,
+            names,
+            base=trained.facts.figures.get("base_samples", 0),
+        ),
         history=read_history(out / "training.csv"),
         test=outcome,
         onnx=write_onnx(out / _ONNX, loaded) if onnx else None,

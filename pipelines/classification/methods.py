@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curation.errors import TrainingError
 from curation.export.reading import ExportedSet
 from curation.values import CleanedSample, FlagName, FloatArray, Role
-from pipelines.classification.config import MethodName
+from pipelines.classification.config import ClassificationConfig, MethodName
 
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -123,6 +123,27 @@ def find_targets(method: MethodName, columns: Columns) -> TrainingTargets:
     if len(missing) == columns.n_categories:
         raise TrainingError(f"the method {method} leaves no sample to train on.", hint="Choose another --method.")
     return targets
+
+
+def learned_targets(targets: TrainingTargets, config: ClassificationConfig) -> TrainingTargets:
+    """The targets as they count where it is told what was learned from: V alone (zero-shot) learns from no web sample.
+
+    The hybrid takes the export's weights only where asked to. Its self-paced ones change in every epoch; they have a
+    mean of 1 in every category, so the samples count alike here.
+    """
+    if config.method != "hybrid" or (config.hybrid_parts != "v" and config.hybrid_weights == "samples"):
+        return targets
+    learned = targets.used & (config.hybrid_parts != "v")
+    return make_targets(targets.targets, learned.astype(np.float32))
+
+
+def method_summary(config: ClassificationConfig) -> str:
+    """What the method learns from, in a few words."""
+    if config.method == "hybrid" and config.hybrid_parts == "v":
+        return "base samples alone, by category vectors: zero-shot (CVPR 2018)"
+    if config.method == "hybrid" and config.hybrid_parts == "h":
+        return "every web sample, without category vectors"
+    return METHODS[config.method].summary
 
 
 def make_targets(targets: FloatArray, weights: FloatArray) -> TrainingTargets:

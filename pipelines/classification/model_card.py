@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pipelines.classification.category_vectors import FROM_TEXT
+from pipelines.classification.config import ClassificationConfig
 from pipelines.classification.report import ClassifierReport, Judgement
+from pipelines.classification.usage import Usage
 from pipelines.training.metrics import Interval
 
 _MOST_NAMED = 60  # categories in the text; the file itself has all
@@ -33,12 +36,6 @@ Tells {len(facts.categories):,} categories apart in photographs: {names}{f" and 
 
 def _learned_from(report: ClassifierReport) -> str:
     facts, usage = report.facts, report.usage
-    believed = "No noise model has spoken of these samples."
-    if usage.noise is not None and usage.noise_used is not None:
-        believed = (
-            f"Of all web images in the export {usage.noise:.1%} are believed to be under a wrong category, of what was "
-            f"learned from, by its weights, {usage.noise_used:.1%}."
-        )
     another = (
         f" {usage.under_another:,} of the former count under another category than the export gives."
         if usage.under_another
@@ -47,8 +44,39 @@ def _learned_from(report: ClassifierReport) -> str:
     return f"""## What it was learned from
 
 The cleaned set `{facts.cleaned_set_hash}`, exported to {_code(report.export)}: {usage.samples:,} samples, of which
-{usage.used:,} were learned from by the method `{facts.config.method}` ({report.method}) and {usage.held_out:,} were
-held out to select the state.{another} {believed}"""
+{_learned(usage)} were learned from by the method `{facts.config.method}` ({report.method}) and {usage.held_out:,} were
+held out to select the state.{another} {_believed(facts.config, usage)}{_category_vectors(facts.config)}"""
+
+
+def _learned(usage: Usage) -> str:
+    if not usage.base:
+        return f"{usage.used:,}"
+    return f"{usage.base:,} base samples" + (f" and {usage.used:,} from the web" if usage.used else "")
+
+
+def _believed(config: ClassificationConfig, usage: Usage) -> str:
+    """How much of it is wrong, as far as the noise model has spoken."""
+    if usage.noise is None:
+        return "No noise model has spoken of these samples."
+    of_all = f"Of all web images in the export {usage.noise:.1%} are believed to be under a wrong category"
+    if usage.noise_used is None:
+        return f"{of_all}; none of them was learned from."
+    alike = config.method == "hybrid" and config.hybrid_weights != "samples"
+    counted = "all counting alike" if alike else "by its weights"
+    return f"{of_all}, of what was learned from, {counted}, {usage.noise_used:.1%}."
+
+
+def _category_vectors(config: ClassificationConfig) -> str:
+    """What the hybrid learned beside the web, or instead of it."""
+    if config.method != "hybrid" or config.hybrid_parts == "h" or config.category_vectors is None:
+        return ""
+    from_names = config.category_vectors == FROM_TEXT
+    source = "the names of the categories, read by the backbone" if from_names else _code(config.category_vectors)
+    zero_shot = ""
+    if config.hybrid_parts == "v":
+        mean = " the mean of their embeddings counted in training, and" if config.eta else ""
+        zero_shot = f" Of the web images{mean} those held out counted in selecting the state; nothing else of them did."
+    return f"\n\nCategory vectors: {source}.{zero_shot}"
 
 
 def _how_good(report: ClassifierReport) -> str:
@@ -99,7 +127,12 @@ def _limits(report: ClassifierReport) -> str:
     ]
     if not report.usage.held_out:
         lines[1] = "Its probabilities are not calibrated: no samples were held out."
-    if facts.novel:
+    if facts.config.method == "hybrid" and facts.config.hybrid_parts == "v":
+        lines.append(
+            "None of its categories was learned from images: it tells them apart by their category vectors, as far as "
+            "the base categories show what these mean."
+        )
+    elif facts.novel:
         novel = len(set(facts.novel) & set(facts.categories))
         lines.append(
             f"{novel:,} of its categories were gathered from the web by name: what the web shows under a name is not "

@@ -29,7 +29,14 @@ from pipelines.classification.hybrid import BaseKnowledge
 from pipelines.classification.hybrid_fitting import fit_hybrid
 from pipelines.classification.hybrid_knowledge import base_knowledge, check_hybrid
 from pipelines.classification.images import ImageInputs
-from pipelines.classification.methods import METHODS, TrainingTargets, category_names, find_targets, read_columns
+from pipelines.classification.methods import (
+    METHODS,
+    TrainingTargets,
+    category_names,
+    find_targets,
+    learned_targets,
+    read_columns,
+)
 from pipelines.classification.model import Classifier, ImageBackbone
 from pipelines.classification.splitting import Validation, hold_out
 from pipelines.training.batches import Rows
@@ -235,13 +242,13 @@ def _encoder_of(exported: ExportedSet) -> str:
 def _figures(task: _Task, fitted: Fitted) -> dict[str, Any]:
     """What is told of a training beside its course."""
     targets, names = task.targets, category_names(task.exported.samples, generalized=task.config.generalized)
-    base = fitted.figures.get("base_samples", 0)
+    used, base = int(learned_targets(targets, task.config).used.sum()), fitted.figures.get("base_samples", 0)
     empty = ", ".join(name for name, mass in zip(names, targets.targets.sum(axis=0), strict=True) if mass == 0)
     return {
         "samples": len(task.exported),
-        "used": int(targets.used.sum()),
+        "used": used,
         "held_out": len(task.validation.rows),
-        "left_out": int(len(task.exported) - targets.used.sum() - len(task.validation.rows) - base),
+        "left_out": len(task.exported) - used - len(task.validation.rows) - base,
         "categories": len(names),
         **({"categories_without_samples": empty} if empty else {}),
         "epochs": len(fitted.history),

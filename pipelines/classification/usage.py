@@ -24,9 +24,10 @@ class CategoryUsage:
 class Usage:
     """Samples of the export, of them `used`, `held_out` to select the state, and neither.
 
-    `under_another` are used under another category than the export gives them. `noise` is the share of the export's
-    novel samples that is believed to be under a wrong category, `noise_used` the same of what was learned from, by its
-    weights; each `None` where no noise model has spoken of some of them.
+    `base` are not among the used ones: base samples that the hybrid learned from by category vectors. `under_another`
+    are used under another category than the export gives them. `noise` is the share of the export's novel samples that
+    is believed to be under a wrong category, `noise_used` the same of what was learned from, by its weights; each
+    `None` where no noise model has spoken of some of them, `noise_used` also where none was learned from.
     """
 
     samples: int
@@ -36,10 +37,11 @@ class Usage:
     noise: float | None
     noise_used: float | None
     categories: dict[str, CategoryUsage]
+    base: int = 0
 
     @property
     def left_out(self) -> int:
-        return self.samples - self.used - self.held_out
+        return self.samples - self.used - self.base - self.held_out
 
 
 def usage_of(
@@ -47,8 +49,12 @@ def usage_of(
     targets: TrainingTargets,
     held_out: NDArray[np.int64],
     names: Sequence[str],
+    base: int = 0,
 ) -> Usage:
-    """Sum up targets over `samples`, whose rows `held_out` select the state; `names` are the categories by code."""
+    """Sum up targets over `samples`, whose rows `held_out` select the state; `names` are the categories by code.
+
+    `base` as in `Usage`.
+    """
     right = _believed_right(samples, targets.targets, names)
     as_told = np.array(
         [1.0 if sample.noise_probability is None else 1 - sample.noise_probability for sample in samples]
@@ -69,6 +75,7 @@ def usage_of(
         noise_used=None
         if (unknown & targets.used).any() or not judged_used.any()
         else float(1 - np.average(right[judged_used], weights=targets.weights[judged_used])),
+        base=base,
         categories={
             name: CategoryUsage(int((own == code).sum()), float(learned[code])) for name, code in codes.items()
         },
