@@ -31,9 +31,9 @@ def test_read_category_vectors__in_the_order_asked_for_with_unit_norm(tmp_path: 
         ("category,v1,v2\nowl,1\n", "line 2 has 2 cells, the header 3", "a header"),
         ("category,v1\nowl,big\n", "line 2: could not convert", "a header"),
         ("category,v1\nowl,1\nowl,2\n", "line 3: the category 'owl' is there twice", "one of them"),
-        ("category,v1\nowl,1\n", "no vector for 1 of 2 categories, such as 'swift'", "Every base and novel"),
-        ("category,v1\nowl,1\nswifd,1\n", "no vector for 1 of 2", "Is it 'swifd' there"),
-        ("category,v1\nowl,1\nswift,1\nemu,1\n", "does not have, such as 'emu'", "Take these rows out"),
+        ("category,v1\nowl,1\n", "no vector for 1 of 2 categories: 'swift'.", "Every base and novel"),
+        ("category,v1\nemu,1\n", "no vector for 2 of 2 categories: 'owl', 'swift'.", "Every base and novel"),
+        ("category,v1\nowl,1\nswifd,1\n", "no vector for 1 of 2", "Is 'swift' called 'swifd' there"),
         ("category,v1\nowl,1\nswift,nan\n", "the vector of 'swift' is zero or not finite", "a direction"),
         ("category,v1\nowl,inf\nswift,1\n", "the vector of 'owl' is zero or not finite", "a direction"),
         ("category,v1,v2\nowl,0,0\nswift,1,1\n", "the vector of 'owl' is zero or not finite", "a direction"),
@@ -46,6 +46,26 @@ def test_read_category_vectors__refuses(text: str, told: str, hint: str, tmp_pat
     with pytest.raises(TrainingError, match=told) as caught:
         read_category_vectors(path, ["owl", "swift"])
     assert hint in caught.value.hint and "vectors.csv" in caught.value.message
+
+
+def test_read_category_vectors__other_categories_are_counted_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "vectors.csv"
+    path.write_text("category,v1,v2\nemu,0,0\nowl,1,0\nrhea,nan,1\nswift,0,2\n")
+    np.testing.assert_array_equal(read_category_vectors(path, ["swift", "owl"]), [[0, 1], [1, 0]])
+    assert "vectors.csv: 2 of 4 categories are not in the export and are left out, such as 'emu'." in caplog.text
+    caplog.clear()
+    path.write_text("category,v1,v2\nowl,1,0\nswift,0,2\n")
+    read_category_vectors(path, ["swift", "owl"])
+    assert not caplog.records
+
+
+def test_read_category_vectors__of_many_missing_ones_the_first_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.csv"
+    path.write_text("category,v1\nowl,1\n")
+    with pytest.raises(TrainingError, match=r"no vector for 30 of 30 categories: 'c0', 'c1', .*'c19', \.\.\.\."):
+        read_category_vectors(path, [f"c{number}" for number in range(30)])
 
 
 def test_read_category_vectors__no_text_and_no_file(tmp_path: Path) -> None:

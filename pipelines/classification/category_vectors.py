@@ -6,8 +6,9 @@ Shapes: C categories, A the dimension of a vector. Vectors are float32 of unit n
 from __future__ import annotations
 
 import csv
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from curation.errors import TrainingError
 from curation.sources.location import readable_text
 from curation.values import FloatArray
 
+_log = logging.getLogger(__name__)
+
 FROM_TEXT = "text"  # in the place of a file: the encoder reads the names
 _NAMES = "category"
+_MOST_NAMED = 20  # missing categories in an error: more are no help in finding what is wrong
 # A name is embedded in each of these and the mean is taken: Radford et al. (ICML 2021) gain by such an ensemble.
 _TEMPLATES = ("a photo of a {}.", "a close-up photo of a {}.", "a photo of the {}, seen from afar.")
 _SHAPE = "The file has a header `category,v1,v2,...` and a row of numbers for every category."
@@ -28,11 +32,23 @@ _SHAPE = "The file has a header `category,v1,v2,...` and a row of numbers for ev
 def read_category_vectors(path: Path, categories: Sequence[str]) -> FloatArray:
     """The vectors (C, A) of `categories`, in their order, from a CSV file with the header `category, v1, v2, ...`.
 
-    Raises `TrainingError` naming the row for a file of another form, a category that is there twice, is none of
-    `categories` or is missing, and a vector that is zero or not finite.
+    Rows of other categories are left out, and the log says how many: one file may serve many exports. Raises
+    `TrainingError` for a file of another form, a category that is there twice or is missing, and a vector that is zero
+    or not finite; it names the row or the categories.
     """
     vectors = _read_table(path)
-    _refuse_other_categories(path, vectors, categories)
+    others = [name for name in vectors if name not in set(categories)]
+    missing = [name for name in categories if name not in vectors]
+    if missing:
+        raise _missing(path, missing, others, len(categories))
+    if others:
+        _log.warning(
+            "%s: %d of %d categories are not in the export and are left out, such as %r.",
+            path,
+            len(others),
+            len(vectors),
+            others[0],
+        )
     return _unit_norm(np.array([vectors[name] for name in categories], dtype=np.float64), categories, str(path))
 
 
@@ -89,20 +105,15 @@ def _numbers(cells: Sequence[str], where: str) -> list[float]:
         raise TrainingError(f"{where}: {error}.", hint=_SHAPE) from error
 
 
-def _refuse_other_categories(path: Path, vectors: Mapping[str, list[float]], categories: Sequence[str]) -> None:
-    missing = [name for name in categories if name not in vectors]
-    unknown = [name for name in vectors if name not in set(categories)]
-    if missing:
-        close = get_close_matches(missing[0], unknown, n=1)
-        raise TrainingError(
-            f"{path} has no vector for {len(missing)} of {len(categories)} categories, such as {missing[0]!r}.",
-            hint=f"Is it {close[0]!r} there?" if close else "Every base and novel category of the export needs one.",
-        )
-    if unknown:
-        raise TrainingError(
-            f"{path} has vectors of {len(unknown)} categories that the export does not have, such as {unknown[0]!r}.",
-            hint="Take these rows out: vectors of another set would be taken for those of this one.",
-        )
+def _missing(path: Path, missing: Sequence[str], others: Sequence[str], n_categories: int) -> TrainingError:
+    named = ", ".join(map(repr, missing[:_MOST_NAMED])) + (", ..." if len(missing) > _MOST_NAMED else "")
+    close = get_close_matches(missing[0], others, n=1)
+    return TrainingError(
+        f"{path} has no vector for {len(missing)} of {n_categories} categories: {named}.",
+        hint=f"Is {missing[0]!r} called {close[0]!r} there?"
+        if close
+        else "Every base and novel category of the export needs one.",
+    )
 
 
 def _unit_norm(vectors: FloatArray, categories: Sequence[str], source: str) -> FloatArray:
