@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curation.config_section import Section
+from curation.errors import ExportError
+from curation.export.splits import parse_split
 from curation.priority import BEHIND_PEOPLE
 from curation.values import Role
 
@@ -56,6 +58,12 @@ class NightlyConfig(Section):
         0.0, ge=0, lt=1, description="at most this share of the export is wrong, else there is none; 0 = no promise"
     )
     with_base: bool = Field(False, description="the clean base samples are exported too, at weight 1")
+    everything: bool = Field(
+        False, description="what the cleaned set leaves out is exported too, marked: most training methods want it"
+    )
+    split: str = Field(
+        "", description="parts of the export that share no picture, as in train=0.9,val=0.1; empty = none"
+    )
     train: tuple[str, ...] = Field(
         (), description="a command that runs on each new export; {export} in it stands for the export's folder"
     )
@@ -66,3 +74,15 @@ class NightlyConfig(Section):
     keep_runs: int = Field(30, ge=0, description="folders of runs that are kept, the newest; 0 = all")
     keep_exports: int = Field(7, ge=0, description="nightly exports that are kept, the newest; 0 = all")
     notify: NotifyConfig = NotifyConfig()
+
+    @field_validator("split")
+    @classmethod
+    def _is_split(cls, text: str) -> str:
+        try:
+            return text and ",".join(f"{name}={share:g}" for name, share in parse_split(text).items())
+        except ExportError as error:
+            raise ValueError(error.message) from error
+
+    def shares(self) -> dict[str, float] | None:
+        """The shares of the parts of an export by name; `None` where it is whole."""
+        return parse_split(self.split) if self.split else None

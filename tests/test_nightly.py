@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from curation.export.reading import check_export, read_export
 from curation.flow import STAGES, run_stages
 from curation.history.keeping import read_history
+from curation.nightly_config import NightlyConfig
 from curation.run_lock import run_lock
 from curation.store.connection import catalog
 from curation.store.decisions import append_decision
@@ -188,6 +191,26 @@ def test_nightly__a_promise_that_cannot_be_kept_is_no_export_and_no_problem(
     assert sorted(morning.exports.iterdir()) == exports  # the link leads to what kept its promise
     assert any("cannot be promised" in line["said"] for line in events(result.folder))
     assert read_history(morning).nights[-1].promise == result.promise
+
+
+def test_nightly__exports_everything_in_parts_and_again_only_where_that_changes(
+    first_night: FirstNight, morning: Workspace
+) -> None:
+    config = with_settings(first_night.config, promise=0.3, everything=True, split="train=0.7, val=0.3")
+    result = nightly(morning, config, steps=AFTER_RUN)
+    assert result.exported and result.export is not None
+    counts = read_export(result.export).manifest.counts
+    marked = sum(counts.marked_by_reason.values())
+    assert set(counts.kept_by_split) == {"train", "val"} and marked > 0
+    told = read_history(morning).nights[-1].categories  # what is marked is not of the cleaned set
+    assert sum(category.kept or 0 for category in told) == counts.kept - marked
+    assert not nightly(morning, config, steps=AFTER_RUN).exported
+    assert nightly(morning, with_settings(config, split="train=0.6,val=0.4"), steps=AFTER_RUN).exported
+
+
+def test_settings__a_split_that_is_none() -> None:
+    with pytest.raises(ValueError, match=r"a split has two parts or more.*got train=1"):
+        NightlyConfig(split="train=1")
 
 
 def test_nightly__an_export_that_cannot_be_written_is_a_problem(first_night: FirstNight, morning: Workspace) -> None:

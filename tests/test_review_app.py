@@ -339,6 +339,8 @@ def test_export__only_below_the_exports_of_the_workspace(workspace: Workspace, n
 
 
 def test_export_job__tells_why_it_failed(workspace: Workspace) -> None:
+    with pytest.raises(ExportError, match="a split looks like"):
+        start_export(workspace, ExportOrder("first", "csv", None, with_base=False, split="train"))
     job = start_export(workspace, ExportOrder("first", "csv", None, with_base=False))
     assert job.process.wait(timeout=60) == 1
     state = job.state()

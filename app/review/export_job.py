@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import CurationError, ExportError
+from curation.export.splits import parse_split
 from curation.priority import BEHIND_PEOPLE, give_way
 from curation.stages.export import export
 from curation.workspace import Workspace, open_workspace
@@ -28,12 +29,18 @@ _SAY_EVERY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ExportOrder:
-    """What to export: a name below `exports/`, a format, and the promise, if any."""
+    """What to export: a name below `exports/`, a format, the promise, if any, and parts as `--split` takes them."""
 
     name: str
     export_format: str
     promise: float | None
     with_base: bool
+    everything: bool = False
+    split: str = ""
+
+    def shares(self) -> dict[str, float] | None:
+        """The shares of the parts by name, `None` for none; raises `ExportError`."""
+        return parse_split(self.split) if self.split.strip() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +80,15 @@ class ExportJob:
 
 
 def start_export(workspace: Workspace, order: ExportOrder) -> ExportJob:
-    """Start an export into `exports/NAME`; raises `ExportError` for a name that is no plain one, or is taken."""
+    """Start an export into `exports/NAME`; raises `ExportError` for a name that is no plain one, or is taken, and for
+    parts that are none."""
     if not _NAME.fullmatch(order.name):
         raise ExportError(
             f"{order.name!r} is no name of an export.", hint="Use letters, digits, - and _, at most 64, as in birds-2."
         )
     if (workspace.exports / order.name).exists():
         raise ExportError(f"there is an export {order.name} already.", hint="Choose another name.")
+    order.shares()
     jobs = workspace.exports / ".jobs"
     jobs.mkdir(parents=True, exist_ok=True)
     log = jobs / f"{order.name}.jsonl"
@@ -128,6 +137,8 @@ def main(root: str, order_text: str) -> int:
             out=workspace.exports / order.name,
             promise=order.promise,
             with_base=order.with_base,
+            everything=order.everything,
+            split=order.shares(),
             progress=tell,
         )
     except CurationError as error:

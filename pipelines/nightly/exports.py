@@ -39,12 +39,14 @@ def export_if_promised(night: Night) -> None:
         return
     asked = settings.promise or None
     try:
-        found = current_set(read_facts(night.workspace, with_base=settings.with_base), night.config, asked)
+        facts = read_facts(night.workspace, with_base=settings.with_base)
+        found = current_set(facts, night.config, asked, everything=settings.everything)
     except PromiseError as error:
         night.promise = PromiseNight(settings.promise, held=False, reason=str(error))
         night.log.say("export", f"no export: {error}", promise=settings.promise, held=False)
         return
-    night.kept = Counter(sample.web_category for sample in found.cleaned_set.kept if sample.role is Role.NOVEL)
+    unmarked = (sample for sample in found.cleaned_set.kept if sample.set_aside is None)
+    night.kept = Counter(sample.web_category for sample in unmarked if sample.role is Role.NOVEL)
     night.promise = None if found.promise is None else _held(found.promise)
     before = newest_export(night.workspace, settings)
     if before is not None and _is_that_of(before, found, settings):
@@ -60,6 +62,8 @@ def export_if_promised(night: Night) -> None:
         out=out,
         promise=asked,
         with_base=settings.with_base,
+        everything=settings.everything,
+        split=settings.shares(),
         progress=night.progress,
     )
     point_to(latest_link(night.workspace, settings), out)
@@ -140,14 +144,15 @@ def _text(file: Path) -> str:
 
 
 def _is_that_of(folder: Path, found: CurrentSet, settings: NightlyConfig) -> bool:
-    """Whether the export holds this very set, whole, under the same promise and in the same format."""
+    """Whether the export holds this very set, whole, under the same promise, in the same format and the same parts."""
     try:
         manifest = read_manifest(folder)
     except ExportError:  # damaged: another one is made
         return False
     promised = (manifest.provenance.get("promise") or {}).get("promise")
+    written = (manifest.format, promised, manifest.provenance.get("split"))
     hashes = {manifest.content_hash, manifest.cleaned_set_hash, found.cleaned_set.content_hash}
-    return len(hashes) == 1 and manifest.format == settings.export_format and promised == (settings.promise or None)
+    return len(hashes) == 1 and written == (settings.export_format, settings.promise or None, settings.shares())
 
 
 def _held(statement: PromiseStatement) -> PromiseNight:

@@ -140,5 +140,7 @@ def _busy(workspace: Workspace) -> str:
 def _export(settings: NightlyConfig) -> str:
     if not settings.export_format:
         return "none (nightly.export_format is empty)"
+    everything = " of everything" if settings.everything else ""
+    parts = f" in parts ({settings.split})" if settings.split else ""
     promised = f" if noise<={settings.promise:g} can be promised" if settings.promise else ""
-    return f"{settings.export_format}{promised}, unless the cleaned set stays as it is"
+    return f"{settings.export_format}{everything}{parts}{promised}, unless the cleaned set stays as it is"

@@ -18,6 +18,7 @@ from curation.export.formats import FORMATS
 
 _WATCHED = "export_is_watched"
 _NAME, _FORMAT, _WITH_BASE = "export_name", "export_format", "export_with_base"
+_EVERYTHING, _SPLIT = "export_everything", "export_split"
 _REFUSAL = "export_refusal"
 
 
@@ -83,6 +84,10 @@ def _show_export(session: Session, promise: float | None) -> None:
     with st.form("export"):
         st.text_input("Name", key=_NAME, max_chars=64)
         st.selectbox("Format", sorted(FORMATS), key=_FORMAT)
+        st.text_input(
+            "Parts that share no picture", key=_SPLIT, placeholder="none, or train=0.9,val=0.1", max_chars=200
+        )
+        st.checkbox("Also what would be set aside, marked (most training methods want it)", key=_EVERYTHING)
         st.checkbox("With the clean base images, at weight 1", key=_WITH_BASE)
         said = "under the flags" if promise is None else f"under noise ≤ {percent(promise)}"
         st.form_submit_button(
@@ -100,7 +105,9 @@ def _start(session: Session, promise: float | None) -> None:
     try:
         _refuse_who_may_not(session)
         if not _is_running():  # somebody else may have been faster
-            order = ExportOrder(state[_NAME], str(state[_FORMAT]), promise, state[_WITH_BASE])
+            order = ExportOrder(
+                state[_NAME], str(state[_FORMAT]), promise, state[_WITH_BASE], state[_EVERYTHING], state[_SPLIT]
+            )
             _jobs()[:] = [start_export(session.workspace, order)]
             del state[_NAME]
     except CurationError as error:
