@@ -5,28 +5,39 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write `data` to `path` so that a reader, or a kill at any moment, sees the old content or the new one.
+@contextmanager
+def new_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """A file that becomes `path` when the block ends; a reader, or a kill at any moment, sees the old one or the new.
 
     What is not `durable`, fit for a cache, does not wait for the disk and may be lost or cut short with the power.
-    Raises `OSError` (no space, no permission) and leaves nothing behind then; callers say what it means.
+    Where the block raises, or writing does (`OSError`: no space, no permission), nothing is left behind; callers say
+    what it means.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(data)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
         partial.replace(path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
     if durable:
         flush_folder(path.parent)
+
+
+def replace_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write `data` to `path` in one step; all else as `new_file`."""
+    with new_file(path, durable=durable) as file:
+        file.write(data)
 
 
 def replace_text(path: Path, text: str) -> None:

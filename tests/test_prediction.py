@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,15 @@ from pipelines.classification.checkpoint import save_classifier
 from pipelines.classification.prediction import (
     FIXED_BATCH,
     Guess,
+    PredictedImage,
     Predictions,
+    UnreadableImage,
+    join_parts,
     most_probable,
     pixel_probabilities,
     predict_images,
 )
-from pipelines.classification.prediction_table import write_predictions
+from pipelines.classification.prediction_table import prediction_rows, write_parts, write_predictions
 from tests.classifier_factory import NAMES, builtin_classifier, colour_classifier, colour_folder, write_colour
 
 
@@ -103,6 +108,91 @@ def test_write_predictions__another_suffix_and_no_folder_are_refused(tmp_path: P
         write_predictions(tmp_path / "predictions.txt", nothing, NAMES, 5)
     with pytest.raises(TrainingError, match="cannot be written"):
         write_predictions(tmp_path / "missing" / "predictions.csv", nothing, NAMES, 5)
+
+
+def made_parts(parts: int, images: int, categories: int) -> Iterator[Predictions]:
+    """Predictions of images that there are not, part by part; every tenth is unreadable."""
+    for part in range(parts):
+        told = [f"{part}/{row}\u2028.png" for row in range(images)]
+        probabilities = np.random.default_rng(part).dirichlet(np.ones(categories), images).astype(np.float32)
+        readable = [row for row in range(images) if row % 10]
+        yield Predictions(
+            tuple(PredictedImage(told[row], "", f"file:///{told[row]}", "a" * 64) for row in readable),
+            probabilities[readable],
+            tuple(UnreadableImage(told[row], "", f"file:///{told[row]}", "empty") for row in range(0, images, 10)),
+        )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_write_parts__many_parts_give_the_file_of_one(tmp_path: Path, suffix: str) -> None:
+    whole = join_parts(made_parts(40, 50, 3), 3)
+    paths = [tmp_path / f"{name}{suffix}" for name in ("parts", "whole")]
+    summary = write_parts(paths[0], made_parts(40, 50, 3), NAMES, 2)
+    write_predictions(paths[1], whole, NAMES, 2)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    rows = list(prediction_rows(whole, NAMES, 2))
+    if suffix == ".json":
+        assert paths[0].read_text() == json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    else:
+        with paths[0].open(newline="") as file:
+            assert [row["image_id"] for row in csv.DictReader(file)] == [row["image_id"] for row in rows]
+    assert (summary.images, summary.unreadable) == (1800, 200) and summary.first == tuple(rows[:20])
+    assert summary.first_unreadable == whole.unreadable[:20]
+    assert write_parts(None, made_parts(40, 50, 3), NAMES, 2) == summary
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_write_parts__no_more_than_a_part_is_held(tmp_path: Path, suffix: str) -> None:
+    def peak(parts: int) -> int:
+        tracemalloc.start()
+        try:
+            write_parts(tmp_path / f"p{suffix}", made_parts(parts, 50, 500), [str(name) for name in range(500)], 5)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few, many = peak(3), peak(20)  # 0.1 MB of probabilities a part
+    assert many < 1.5 * few and many < 20 * 50 * 500 * 4 / 2
+
+
+def test_write_parts__a_run_that_fails_leaves_the_earlier_file(tmp_path: Path) -> None:
+    def failing() -> Iterator[Predictions]:
+        yield from made_parts(2, 50, 3)
+        raise KeyboardInterrupt
+
+    path = tmp_path / "p.csv"
+    path.write_text("earlier")
+    with pytest.raises(KeyboardInterrupt):
+        write_parts(path, failing(), NAMES, 2)
+    assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
+
+
+def test_write_parts__a_file_that_cannot_be_written_is_said_before_any_work(tmp_path: Path) -> None:
+    def unasked() -> Iterator[Predictions]:
+        raise AssertionError("a prediction was asked for")
+        yield
+
+    with pytest.raises(TrainingError, match="cannot be written"):
+        write_parts(tmp_path / "missing" / "p.csv", unasked(), NAMES, 2)
+
+
+def test_predict_verb__a_large_run_gives_the_file_of_all_at_once(tmp_path: Path) -> None:
+    loaded = builtin_classifier()
+    save_classifier(tmp_path / "model.safetensors", loaded.classifier, loaded.facts)
+    for number in range(150):  # decoded in three batches
+        write_colour(tmp_path / "images" / f"{number:03d}.png", NAMES[number % 3], number)
+    for number in (5, 70, 71):
+        (tmp_path / "images" / f"{number:03d}.png").write_bytes(b"no image")
+    images, table, expected = tmp_path / "images", tmp_path / "p.csv", tmp_path / "expected.csv"
+    done = CliRunner().invoke(
+        app, f"predict {tmp_path} {images} --out {table} --device cpu --top 3", catch_exceptions=False
+    )
+    assert done.exit_code == 0 and "predicted 147 of 150 images, 3 unreadable" in done.stdout
+    entries = list_source(images, labelled=False).entries
+    write_predictions(expected, predict_images(loaded, entries, workers=1), NAMES, 3)
+    assert table.read_bytes() == expected.read_bytes()
+    shown = CliRunner().invoke(app, f"predict {tmp_path} {images} --device cpu --top 1", catch_exceptions=False).stdout
+    assert "020.png" in shown and "021.png" not in shown and "and 127 more images" in shown
 
 
 def test_predict_verb__folder_of_a_training_to_json_and_csv(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +10,7 @@ import typer
 from app.verbs.options import DeviceName, JsonOption
 
 if TYPE_CHECKING:
-    from pipelines.classification.prediction import Predictions
-
-_SHOWN = 20  # rows on the screen where no file is written: what fits
+    from pipelines.classification.prediction_table import PredictionSummary
 
 
 def predict(
@@ -35,47 +32,46 @@ def predict(
     from app.terminal import print_json, progress_bars
     from curation.sources import list_source
     from pipelines.classification.checkpoint import load_classifier, model_file
-    from pipelines.classification.prediction import predict_images
-    from pipelines.classification.prediction_table import check_suffix, prediction_rows, write_predictions
+    from pipelines.classification.prediction import join_parts, predict_parts
+    from pipelines.classification.prediction_table import check_suffix, prediction_rows, write_parts
 
     if out is not None:
         check_suffix(out)
     loaded = load_classifier(model_file(checkpoint), device.value)
     listing = list_source(images, labelled=False)
-    with progress_bars() as progress:
-        predictions = predict_images(loaded, listing.entries, progress)
     names = loaded.facts.categories
-    if out is not None:
-        write_predictions(out, predictions, names, top)
+    with progress_bars() as progress:
+        parts = predict_parts(loaded, listing.entries, progress)
+        if as_json:
+            predictions = join_parts(parts, len(names))
+            parts = iter([predictions])
+        summary = write_parts(out, parts, names, top)
     if as_json:
         print_json(list(prediction_rows(predictions, names, top)))
     else:
-        _print(predictions, names, top, out)
+        _print(summary, min(top, len(names)), out)
         for reason, count in listing.ignored.items():
             print(f"note: passed over {count:,}: {reason}")
-    if not predictions.images:
+    if not summary.images:
         raise typer.Exit(1)
 
 
-def _print(predictions: Predictions, names: Sequence[str], top: int, out: Path | None) -> None:
+def _print(summary: PredictionSummary, top: int, out: Path | None) -> None:
     from app.terminal import print_table
-    from pipelines.classification.prediction import most_probable
 
-    shown = min(len(predictions.images), _SHOWN) if out is None else 0
+    shown = summary.first if out is None else ()
     if shown:
-        guesses = most_probable(predictions.probabilities[:shown], names, top)
         rows = [
-            (image.image_id, *(f"{guess.category} {guess.probability:.0%}" for guess in found))
-            for image, found in zip(predictions.images, guesses, strict=False)
+            (row["image_id"], *(f"{guess['category']} {guess['probability']:.0%}" for guess in row["predictions"]))
+            for row in shown
         ]
-        places = [f"{place}." for place in range(1, min(top, len(names)) + 1)]
-        print_table("predictions", ("image", *places), rows)
-    hidden = len(predictions.images) - shown
+        print_table("predictions", ("image", *(f"{place}." for place in range(1, top + 1))), rows)
+    hidden = summary.images - len(shown)
     if out is None and hidden:
         print(f"and {hidden:,} more images: --out FILE.csv writes all of them")
-    for bad in predictions.unreadable[:_SHOWN]:
+    for bad in summary.first_unreadable:
         print(f"unreadable: {bad.image_id}: {bad.reason}")
-    total = len(predictions.images) + len(predictions.unreadable)
-    print(f"predicted {len(predictions.images):,} of {total:,} images, {len(predictions.unreadable):,} unreadable")
+    total = summary.images + summary.unreadable
+    print(f"predicted {summary.images:,} of {total:,} images, {summary.unreadable:,} unreadable")
     if out is not None:
         print(f"wrote {out}")

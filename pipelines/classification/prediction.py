@@ -6,7 +6,7 @@ processes to the squares that the encoder was made for, and go through the netwo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -71,10 +71,14 @@ def predict_images(
     loaded: LoadedClassifier, entries: Sequence[SourceEntry], progress: Progress = silent, *, workers: int = 0
 ) -> Predictions:
     """Predict every image of a source; never raises for a bad one. `workers`: decoding processes, 0 = one a core."""
+    return join_parts(predict_parts(loaded, entries, progress, workers=workers), len(loaded.facts.categories))
+
+
+def predict_parts(
+    loaded: LoadedClassifier, entries: Sequence[SourceEntry], progress: Progress = silent, *, workers: int = 0
+) -> Iterator[Predictions]:
+    """The same in parts of a few images, each as soon as it is there: for what does not fit into the memory."""
     facts = loaded.facts
-    images: list[PredictedImage] = []
-    unreadable: list[UnreadableImage] = []
-    parts: list[FloatArray] = [np.empty((0, len(facts.categories)), dtype=np.float32)]
     decoding = decode_images(
         [ImageReference("", entry.uri) for entry in entries],
         input_px=facts.input_px,
@@ -84,16 +88,33 @@ def predict_images(
     done = 0
     with closing(decoding) as batches:
         for batch in batches:
-            for entry, found in zip(entries[done : done + len(batch.facts)], batch.facts, strict=True):
-                if found.reason is None:
-                    images.append(PredictedImage(entry.image_id, entry.category, entry.uri, found.sha256))
-                else:
-                    unreadable.append(UnreadableImage(entry.image_id, entry.category, entry.uri, found.reason))
-            if len(batch.rows):
-                parts.append(pixel_probabilities(loaded, batch.pixels))
+            told = list(zip(entries[done : done + len(batch.facts)], batch.facts, strict=True))
+            part = Predictions(
+                tuple(
+                    PredictedImage(entry.image_id, entry.category, entry.uri, found.sha256)
+                    for entry, found in told
+                    if found.reason is None
+                ),
+                pixel_probabilities(loaded, batch.pixels),
+                tuple(
+                    UnreadableImage(entry.image_id, entry.category, entry.uri, found.reason)
+                    for entry, found in told
+                    if found.reason is not None
+                ),
+            )
             done += len(batch.facts)
             progress("predicting", done, len(entries))
-    return Predictions(tuple(images), np.concatenate(parts), tuple(unreadable))
+            yield part
+
+
+def join_parts(parts: Iterable[Predictions], n_categories: int) -> Predictions:
+    """Parts of one source as one."""
+    kept = list(parts)
+    return Predictions(
+        tuple(image for part in kept for image in part.images),
+        np.concatenate([np.empty((0, n_categories), np.float32), *(part.probabilities for part in kept)]),
+        tuple(bad for part in kept for bad in part.unreadable),
+    )
 
 
 def pixel_probabilities(loaded: LoadedClassifier, pixels: PixelArray) -> FloatArray:
