@@ -271,13 +271,6 @@ def test_train__an_encoder_that_reads_no_names_says_so(exported: ExportedSet, tm
         train(exported, config_of(category_vectors="text"), tmp_path)
 
 
-def test_train__names_read_by_the_backbone(exported: ExportedSet, clip_file: Path, tmp_path: Path) -> None:
-    config = config_of(category_vectors="text", backbone=f"open_clip/small-clip@{clip_file}", hybrid_parts="v")
-    trained = train(exported, config, tmp_path)
-    assert trained.facts.figures["base_categories"] == 2 and trained.classifier.last.weight.any()
-    assert load_classifier(tmp_path / MODEL, "cpu").facts.encoder.startswith("open_clip/")
-
-
 def test_train__without_base_samples_there_is_h_alone(vectors: Path, tmp_path: Path) -> None:
     bare = export_samples(coloured_samples(tmp_path / "in"), tmp_path / "out")
     with pytest.raises(TrainingError, match="0 base categories") as caught:
