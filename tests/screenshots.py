@@ -14,10 +14,11 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from curation.demo.run import run_demo
+from curation.stages.report import report
 from curation.workspace import open_workspace
-from tests.review_server import ReviewServer
+from tests.review_server import ROOT, ReviewServer
 
-FOLDER = Path(__file__).parent.parent / "app" / "review" / "screenshots"
+FOLDER = ROOT / "app" / "screenshots"
 LARGEST_BYTES = 200_000
 _SIZE = {"width": 1200, "height": 800}
 _COLOURS = 160  # of a palette: a third of the bytes, and no eye sees it
@@ -27,18 +28,22 @@ def main() -> None:
     """Run the demo, serve its workspace, and take the pictures."""
     with tempfile.TemporaryDirectory() as folder:
         run_demo(Path(folder) / "demo")
-        server = ReviewServer(open_workspace(Path(folder) / "demo" / "workspace"))
+        workspace = open_workspace(Path(folder) / "demo" / "workspace")
+        noise_report = report(workspace, workspace.config()).path
+        server = ReviewServer(workspace)
         server.start()
         try:
-            _take_all(server)
+            _take_all(server, noise_report)
         finally:
             server.kill()
 
 
-def _take_all(server: ReviewServer) -> None:
+def _take_all(server: ReviewServer, noise_report: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=_SIZE, color_scheme="light")  # type: ignore[arg-type]
+        page.goto(f"{noise_report.as_uri()}#sheets")
+        _take(page, "report")
         page.goto(server.address)
         page.get_by_role("textbox", name="Your name").fill("Ada")
         page.get_by_role("button", name="Begin").click()
