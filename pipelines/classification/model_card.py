@@ -140,7 +140,7 @@ def _limits(report: ClassifierReport) -> str:
         )
     if report.test is not None and report.test.evaluation.absent:
         lines.append(f"{len(report.test.evaluation.absent):,} categories had no test image: nothing is known of them.")
-    lines.append("The licence of the images is that of their sources; the cleaned set has their addresses.")
+    lines.append("The licences of the images are those of their sources; the card of the cleaned set counts them.")
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
