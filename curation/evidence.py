@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict
+from typing import Protocol, TypedDict
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.config import ScoringConfig, WeightsConfig
+from curation.evidence_columns import EvidenceColumns
 from curation.progress import Progress, silent
 from curation.similarity.folded import Precision
+from curation.similarity.metric_view import MetricView
 from curation.similarity.nearest_categories import nearest_category_similarities
 from curation.similarity.network import SimilarityNetwork
 from curation.similarity.scoring import both_orders, mean_similarities, pair_similarities
-from curation.values import CategorySimilarity, Evidence, FloatArray
+from curation.values import FloatArray
 from curation.weights import normalise_weights, own_similarity, sample_weights, sampled_own_similarity
 
 KEPT_NEAREST = 9  # a reviewer picks the n-th likely category with one digit
 # On 88 categories of CIFAR-100 with 30 % noise the 32 nearest hold 99.9 % of the nine most similar ones and always the
 # best other one; 16 hold 95 % and 99.8 %.
 _COMPARED_CATEGORIES = 32
+_SORTED_AT_ONCE = 4096  # samples: 8 MB of 250 categories
 
 Indices = NDArray[np.int64]
 
@@ -47,7 +50,7 @@ def find_evidence(
     scoring: ScoringConfig,
     weights: WeightsConfig,
     progress: Progress = silent,
-) -> list[Evidence]:
+) -> EvidenceColumns:
     """Evidence of N samples with unit-norm `embeddings` (N, D), compared with each other and with nothing else.
 
     Own-category pairs are all compared up to `scoring.exact_up_to` images of a category; beyond, with a random sample
@@ -57,20 +60,14 @@ def find_evidence(
     names = sorted(set(categories))
     code = {name: number for number, name in enumerate(names)}
     codes = np.array([code[category] for category in categories], dtype=np.int64)
-    own = _own_category(network, embeddings, codes, names, scoring, weights, progress)
-    similarity = _all_categories(network, embeddings, codes, names, scoring, progress)
+    some = network.head == "metric" and len(names) > _COMPARED_CATEGORIES  # compared with some categories only
+    view = MetricView(network, embeddings, scoring.device) if some else None
+    pairs = view or _PairByPair(network, embeddings, _bounds(scoring))
+    own = _own_category(pairs, embeddings, codes, names, scoring, weights, progress)
+    similarity = _all_categories(network, view, embeddings, codes, names, scoring, progress)
     similarity[np.arange(len(codes)), codes] = own.similarity
-    return [
-        Evidence(
-            sample_id=sample_id,
-            weight=float(own.weight[row]),
-            weight_error=_known(own.weight_error[row]),
-            own_similarity=_known(own.similarity[row]),
-            own_cosine=_known(own.cosine[row]),
-            nearest=_nearest(similarity[row], names),
-        )
-        for row, sample_id in enumerate(sample_ids)
-    ]
+    nearest, known = _most_similar(similarity)
+    return EvidenceColumns(sample_ids, own.weight, own.weight_error, own.similarity, own.cosine, names, nearest, known)
 
 
 def mean_cosine(embeddings: FloatArray) -> FloatArray:
@@ -82,8 +79,35 @@ def mean_cosine(embeddings: FloatArray) -> FloatArray:
     return means
 
 
+class _Pairs(Protocol):
+    """What compares samples of one set, named by their rows."""
+
+    def similarities(self, rows: Indices, columns: Indices) -> FloatArray:
+        """s(row, column), one order: float32 (R, C)."""
+        ...
+
+    def both_orders(self, rows: Indices, columns: Indices) -> FloatArray:
+        """The mean of both orders: float32 (R, C)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _PairByPair:
+    """Through the network anew for every question."""
+
+    network: SimilarityNetwork
+    embeddings: FloatArray
+    bounds: _Bounds
+
+    def similarities(self, rows: Indices, columns: Indices) -> FloatArray:
+        return pair_similarities(self.network, self.embeddings[rows], self.embeddings[columns], **self.bounds)
+
+    def both_orders(self, rows: Indices, columns: Indices) -> FloatArray:
+        return both_orders(self.network, self.embeddings[rows], self.embeddings[columns], **self.bounds)
+
+
 def _own_category(
-    network: SimilarityNetwork,
+    pairs: _Pairs,
     embeddings: FloatArray,
     codes: Indices,
     names: Sequence[str],
@@ -91,20 +115,18 @@ def _own_category(
     weights: WeightsConfig,
     progress: Progress,
 ) -> _Own:
-    bounds = _bounds(scoring)
     own = _Own(*(np.full(len(codes), np.nan, dtype=np.float32) for _ in range(4)))
     for number, name in enumerate(names):
         rows = np.flatnonzero(codes == number)
-        members = np.ascontiguousarray(embeddings[rows])
-        own.cosine[rows] = mean_cosine(members)
+        own.cosine[rows] = mean_cosine(embeddings[rows])
         if len(rows) <= scoring.exact_up_to:
-            similarity = pair_similarities(network, members, members, **bounds)
+            similarity = pairs.similarities(rows, rows)
             own.weight[rows] = sample_weights(similarity, **weights.model_dump())
             if len(rows) > 1:
                 own.similarity[rows] = own_similarity(similarity)
         else:
             estimate = sampled_own_similarity(
-                partial(_to_drawn, network, members, bounds), len(rows), scoring.exact_up_to, seed=crc32(name.encode())
+                partial(_to_drawn, pairs, rows), len(rows), scoring.exact_up_to, seed=crc32(name.encode())
             )
             own.similarity[rows] = estimate.mean
             own.weight[rows] = normalise_weights(estimate.mean)
@@ -115,6 +137,7 @@ def _own_category(
 
 def _all_categories(
     network: SimilarityNetwork,
+    view: MetricView | None,
     embeddings: FloatArray,
     codes: Indices,
     names: Sequence[str],
@@ -130,10 +153,8 @@ def _all_categories(
     def tell(done: int, total: int) -> None:
         progress("other categories", done, total)
 
-    if network.head == "metric" and len(names) > _COMPARED_CATEGORIES:
-        return nearest_category_similarities(
-            network, embeddings, codes, drawn, _COMPARED_CATEGORIES, device=scoring.device, progress=tell
-        )
+    if view is not None:
+        return nearest_category_similarities(view, codes, drawn, _COMPARED_CATEGORIES, progress=tell)
     partners = np.concatenate(drawn)
     self_index = np.full(len(codes), -1, dtype=np.int64)
     self_index[partners] = np.arange(len(partners))
@@ -149,10 +170,8 @@ def _all_categories(
     )
 
 
-def _to_drawn(
-    network: SimilarityNetwork, members: FloatArray, bounds: _Bounds, rows: slice, drawn: Indices
-) -> FloatArray:
-    return both_orders(network, members[rows], members[drawn], **bounds)
+def _to_drawn(pairs: _Pairs, members: Indices, rows: slice, drawn: Indices) -> FloatArray:
+    return pairs.both_orders(members[rows], members[drawn])
 
 
 class _Bounds(TypedDict):
@@ -172,11 +191,13 @@ def _draw(rows: Indices, most: int, name: str) -> Indices:
     return np.sort(np.random.default_rng(crc32(name.encode())).choice(rows, most, replace=False))
 
 
-def _nearest(similarity: FloatArray, names: Sequence[str]) -> tuple[CategorySimilarity, ...]:
-    known = np.flatnonzero(~np.isnan(similarity))
-    ranked = known[np.argsort(-similarity[known], kind="stable")][:KEPT_NEAREST]
-    return tuple(CategorySimilarity(names[number], float(similarity[number])) for number in ranked)
-
-
-def _known(value: np.float32) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _most_similar(similarity: FloatArray) -> tuple[Indices, FloatArray]:
+    """The most similar categories of each sample and how similar they are, (N, K) each; -1 and NaN where unknown."""
+    kept = min(KEPT_NEAREST, similarity.shape[1])
+    nearest = np.empty((len(similarity), kept), dtype=np.int64)
+    for start in range(0, len(nearest), _SORTED_AT_ONCE):
+        some = slice(start, start + _SORTED_AT_ONCE)
+        nearest[some] = np.argsort(-similarity[some], axis=1, kind="stable")[:, :kept]  # NaN comes last
+    known = np.take_along_axis(similarity, nearest, axis=1)
+    nearest[np.isnan(known)] = -1
+    return nearest, known

@@ -110,9 +110,9 @@ def _run_stage(
 ) -> StageResult:
     with catalog(workspace) as connection:
         state = read_stages(connection).get(stage.name)
-    if state is not None and not always and is_up_to_date(stage, state, workspace, config):
-        return StageResult(stage.name, ran=False, summary=state.summary)
     fingerprint = stage.fingerprint(workspace, config)  # of the inputs as they are before the work
+    if state is not None and not always and state.fingerprint == fingerprint and stage.intact(workspace, state.summary):
+        return StageResult(stage.name, ran=False, summary=state.summary)
     summary = stage.run(workspace, config, progress)
     with catalog(workspace) as connection:
         put_stage(connection, stage.name, fingerprint, run_id, summary)

@@ -67,7 +67,7 @@ def update_nearest(kept: Nearest, names: Sequence[str], vectors: FloatArray, cou
     Only what came is compared with all, and what had a neighbour that went is searched anew; the cost of the rest is a
     copy. The same numbers as finding anew; only which of two is nearer may differ where that is a matter of 1e-7.
     """
-    if kept.rows.shape[1] != count:
+    if kept.rows.shape[1] != count or count < 1:
         return find_nearest(names, vectors, count)
     place = {name: row for row, name in enumerate(names)}
     now = np.array([place.get(name, -1) for name in kept.names] + [-1], dtype=np.int64)  # the last: of "no neighbour"
@@ -75,15 +75,15 @@ def update_nearest(kept: Nearest, names: Sequence[str], vectors: FloatArray, cou
     whole = there[((kept.rows[there] < 0) | (now[kept.rows[there]] >= 0)).all(axis=1)]
     found = _nothing(names, count)
     found.rows[now[whole]], found.cosine[now[whole]] = now[kept.rows[whole]], kept.cosine[whole]
-    is_known = np.isin(np.arange(len(names)), now[there])
-    to_search = np.setdiff1d(np.arange(len(names)), now[whole])
-    if len(to_search) > _MOST_CHANGED * len(names):
+    came = np.setdiff1d(np.arange(len(names)), now[there])
+    bereft = np.setdiff1d(now[there], now[whole])
+    if len(came) + len(bereft) > _MOST_CHANGED * len(names):
         return find_nearest(names, vectors, count)
-    _search(found, to_search, vectors)
-    came = np.flatnonzero(~is_known)
-    _merge(found, now[whole], came, vectors)
+    _search(found, bereft, vectors)
+    _search(found, came, vectors, told=now[whole])
     is_new = np.isin(found.rows, came)
-    is_new[to_search] = found.rows[to_search] >= 0
+    for searched in (bereft, came):
+        is_new[searched] = found.rows[searched] >= 0
     _measure(found, is_new, vectors)
     return found
 
@@ -93,31 +93,33 @@ def _nothing(names: Sequence[str], count: int) -> Nearest:
     return Nearest(tuple(names), np.full(shape, -1, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32))
 
 
-def _search(found: Nearest, rows: Rows, vectors: FloatArray) -> None:
-    """Fill in the nearest of `rows` among all vectors, block by block."""
+def _search(found: Nearest, rows: Rows, vectors: FloatArray, told: Rows | None = None) -> None:
+    """Fill in the nearest of `rows` among all vectors, block by block.
+
+    Those that are `told` have their own nearest, and take in of `rows` what is nearer.
+    """
     every = torch.from_numpy(vectors)
     count = min(found.rows.shape[1], len(vectors) - 1)
     block = max(1, _BLOCK_BYTES // (4 * max(1, len(vectors))))
     for start in range(0, len(rows), block):
         some = rows[start : start + block]
         cosine = every[torch.from_numpy(some)] @ every.T
+        if told is not None and len(told):
+            _take_in(found, told, some, cosine)
         cosine[torch.arange(len(some)), torch.from_numpy(some)] = -torch.inf  # itself
         values, columns = cosine.topk(count, dim=1)
         found.rows[some, :count], found.cosine[some, :count] = columns.numpy(), values.numpy()
 
 
-def _merge(found: Nearest, rows: Rows, came: Rows, vectors: FloatArray) -> None:
-    """Let the vectors that `came` take their places among the nearest of `rows`, whose others are filled in."""
-    if not len(came):
-        return
-    newcomers = torch.from_numpy(vectors[came])
-    block = max(1, _BLOCK_BYTES // (4 * len(came)))
-    for start in range(0, len(rows), block):
-        some = rows[start : start + block]
-        cosine = np.concatenate([found.cosine[some], (torch.from_numpy(vectors[some]) @ newcomers.T).numpy()], axis=1)
-        known = np.concatenate([found.rows[some], np.broadcast_to(came, (len(some), len(came)))], axis=1)
-        values, columns = torch.from_numpy(cosine).topk(found.rows.shape[1], dim=1)
-        found.rows[some], found.cosine[some] = np.take_along_axis(known, columns.numpy(), axis=1), values.numpy()
+def _take_in(found: Nearest, rows: Rows, came: Rows, cosine: torch.Tensor) -> None:
+    """Let the vectors that `came` (M,) take their places among the nearest of `rows`; `cosine` (M, N) to all."""
+    rows = rows[cosine.amax(dim=0).numpy()[rows] >= found.cosine[rows, -1]]  # the others keep all that they have
+    offered = cosine[:, torch.from_numpy(rows)].T.numpy()
+    known = np.concatenate([found.rows[rows], np.broadcast_to(came, offered.shape)], axis=1)
+    values, columns = torch.from_numpy(np.concatenate([found.cosine[rows], offered], axis=1)).topk(
+        found.rows.shape[1], dim=1
+    )
+    found.rows[rows], found.cosine[rows] = np.take_along_axis(known, columns.numpy(), axis=1), values.numpy()
 
 
 def _measure(found: Nearest, which: NDArray[np.bool_], vectors: FloatArray) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.config import Config, NoiseConfig, SimilarityConfig
-from curation.values import Evidence, FloatArray
+from curation.evidence_columns import EvidenceColumns
+from curation.values import FloatArray
 
 DIMENSION = 48
 CONFIG = Config(
@@ -78,7 +79,7 @@ def novel_world(categories: int = 5, size: int = 24, noise: float = 0.3, seed: i
     return World(world.embeddings[kept], [listed[row] for row in kept], true)
 
 
-def plain_evidence(world: World) -> list[Evidence]:
+def plain_evidence(world: World) -> EvidenceColumns:
     """Evidence from cosines alone: what a network that learned nothing would say, shifted to [0, 1]."""
     from curation.evidence import find_evidence
     from curation.similarity.network import SimilarityNetwork

@@ -35,7 +35,7 @@ def find(
     found = find_evidence(
         network, names, categories, embeddings, scoring=scoring or ScoringConfig(), weights=WeightsConfig()
     )
-    return {item.sample_id: item for item in found}
+    return {item.sample_id: item for item in found.rows()}
 
 
 def test_evidence__equals_plain_loops(network: SimilarityNetwork) -> None:

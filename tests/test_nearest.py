@@ -49,10 +49,15 @@ def test_update_nearest__compares_only_what_came(monkeypatch: pytest.MonkeyPatch
     kept, names = found(list(range(100)), 3), list(range(2, 105))
     searched: list[int] = []
     search = nearest._search
-    monkeypatch.setattr(nearest, "_search", lambda *given: (searched.append(len(given[1])), search(*given)))
+
+    def noted(found: Nearest, rows: nearest.Rows, *given: FloatArray, **told: nearest.Rows) -> None:
+        searched.append(len(rows))
+        search(found, rows, *given, **told)
+
+    monkeypatch.setattr(nearest, "_search", noted)
     updated = update_nearest(kept, [str(name) for name in names], vectors_of(names), 3)
     lost_a_neighbour = int((kept.rows[2:] < 2).any(axis=1).sum())
-    assert searched == [5 + lost_a_neighbour] and 0 < lost_a_neighbour < 15
+    assert searched == [lost_a_neighbour, 5] and 0 < lost_a_neighbour < 15
     assert_same(updated, found(names, 3))
 
 

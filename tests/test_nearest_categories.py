@@ -9,6 +9,7 @@ import torch
 from curation.config import ScoringConfig, WeightsConfig
 from curation.evidence import find_evidence
 from curation.similarity import nearest_categories
+from curation.similarity.metric_view import MetricView
 from curation.similarity.nearest_categories import nearest_category_similarities
 from curation.similarity.network import SimilarityNetwork
 from curation.similarity.scoring import mean_similarities
@@ -45,7 +46,7 @@ def test_nearest__as_if_all_had_been_compared(compared: int, monkeypatch: pytest
     )
     told: list[tuple[int, int]] = []
     found = nearest_category_similarities(
-        network, embeddings, codes, partners, compared, device="cpu", progress=lambda *step: told.append(step)
+        MetricView(network, embeddings), codes, partners, compared, progress=lambda *step: told.append(step)
     )
     known = ~np.isnan(found)
     assert (known.sum(axis=1) >= compared - 1).all() and (known.sum(axis=1) <= compared).all()
@@ -65,7 +66,7 @@ def test_evidence__of_many_categories_names_the_same_nearest_ones(monkeypatch: p
 
     def nearest() -> list[list[str]]:
         found = find_evidence(network_of(16), ids, names, embeddings, scoring=ScoringConfig(), weights=WeightsConfig())
-        return [[near.category for near in item.nearest[:3]] for item in found]
+        return [[near.category for near in item.nearest[:3]] for item in found.rows()]
 
     some = nearest()
     monkeypatch.setattr("curation.evidence._COMPARED_CATEGORIES", 40)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from curation.noise.checkpoint import (
 )
 from curation.noise.estimation import NoiseReport, estimate_noise
 from curation.noise.evidence_table import COLUMNS
-from curation.noise.explanation import ExplainedSample, explain
+from curation.noise.explanation import ExplainedSample, explain, how_loud
 from curation.noise.groups import similar_groups
 from curation.noise.model import NoiseModel, calibration_error, reliability
 from curation.noise.tasks import TaskShape
@@ -209,12 +208,12 @@ def test_reliability__bins_add_up() -> None:
 def test_explanation__names_the_loudest_evidence() -> None:
     pieces = np.zeros(len(COLUMNS), dtype=np.float32)
     pieces[COLUMNS.index("vote")], pieces[COLUMNS.index("weight")] = 2.0, 1.0
-    sample = ExplainedSample("Wren", 0.87, "Robin", 0.6, 0.41, 9, 10, pieces)
+    sample = ExplainedSample("Wren", 0.87, "Robin", 0.6, 0.41, 9, 10, how_loud(pieces[None])[0].tolist())
     assert explain(sample) == (
         "Probably wrong (87%): 9 of the 10 images most like it are listed under other categories, and its similarity "
         "to the other Wren images is 41% of what is usual there."
     )
-    right = replace(sample, noise_probability=0.02, strangers=1, pieces=-copy.copy(pieces))
+    right = replace(sample, noise_probability=0.02, strangers=1, spoken=how_loud(-pieces[None])[0].tolist())
     assert explain(right).startswith("Probably right (98%): 9 of the 10 images most like it are also listed under Wren")
-    silent = replace(sample, pieces=np.zeros_like(pieces))
+    silent = replace(sample, spoken=[0.0, 0.0, 0.0])
     assert "all the evidence" in explain(silent)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.evidence_columns import EvidenceColumns
 from curation.nearest import FindNearest, find_anew
 from curation.noise.evidence_table import EvidenceTable, similarity_evidence
-from curation.noise.explanation import ExplainedSample, explain
+from curation.noise.explanation import ExplainedSample, explain, how_loud
 from curation.noise.groups import grouped_evidence_table, similar_groups
 from curation.noise.kinship import Transfer, random_nearness, task_geometry, transfer_of
 from curation.noise.logistic import sigmoid
@@ -18,7 +19,7 @@ from curation.noise.model import Judgement, NoiseModel, judge
 from curation.noise.probe import Codes
 from curation.noise.recalibration import Reviewed, recalibrate, reviewed_samples
 from curation.similarity.network import category_codes
-from curation.values import CategoryNoise, Decision, Evidence, FloatArray, NoiseEstimate
+from curation.values import CategoryNoise, Decision, FloatArray, NoiseEstimate
 
 # More novel categories than this many times those of a made task are judged in groups of `_GROUP` times as many. On 88
 # categories judged by a model of tasks of 2 (one of two draws each), groups of 3 / 6 / 12 / 44 times: AUROC 0.864 /
@@ -50,7 +51,7 @@ def estimate_noise(
     sample_ids: Sequence[str],
     categories: Sequence[str],
     embeddings: FloatArray,
-    evidence: Sequence[Evidence],
+    evidence: EvidenceColumns,
     decisions: Mapping[str, Decision],
     *,
     find: FindNearest = find_anew,
@@ -66,8 +67,7 @@ def estimate_noise(
     rows = model.view.rows(embeddings)
     groups = similar_groups(rows, codes, len(names), _largest_group(model, len(names)))
     similarity = [
-        similarity_evidence([evidence[row] for row in group.rows], [categories[row] for row in group.rows])
-        for group in groups
+        similarity_evidence(evidence.of(group.rows), [categories[row] for row in group.rows]) for group in groups
     ]
     nearest = [
         find(f"votes-{number}", [sample_ids[row] for row in group.rows], rows[group.rows], model.neighbours)
@@ -94,8 +94,7 @@ def estimate_noise(
         table = table_of(reviewed.possible)
         log_odds = recalibrate(model.wrong.log_odds(table.columns), codes, len(names), reviewed)
     judgement = judge(model, table, codes, log_odds)
-    weights = [item.weight for item in evidence]
-    estimates = _estimates(sample_ids, names, codes, judgement, sigmoid(transferred), table, weights)
+    estimates = _estimates(sample_ids, names, codes, judgement, sigmoid(transferred), table, evidence.weight)
     geometry = task_geometry(rows, codes, len(names), model.view.contrast)
     transfer = transfer_of(geometry, model.geometry, random_nearness(model.view))
     doubt = doubt_of(transfer.confidence)
@@ -127,32 +126,33 @@ def _estimates(
     judgement: Judgement,
     transferred: FloatArray,
     table: EvidenceTable,
-    weights: Sequence[float],
+    weights: FloatArray,
 ) -> list[NoiseEstimate]:
-    estimates = []
-    for row, sample_id in enumerate(sample_ids):
-        suggested = int(judgement.suggested[row])
-        explained = ExplainedSample(
-            web_category=names[codes[row]],
-            noise_probability=float(judgement.wrong[row]),
-            suggested_category=None if suggested < 0 else names[suggested],
-            suggested_probability=float(judgement.suggested_probability[row]),
-            weight=weights[row],
-            strangers=int(table.strangers[row]),
-            neighbours=table.neighbours,
-            pieces=judgement.pieces[row],
+    explained = [
+        ExplainedSample(*facts)
+        for facts in zip(
+            [names[code] for code in codes.tolist()],
+            judgement.wrong.tolist(),
+            [None if code < 0 else names[code] for code in judgement.suggested.tolist()],
+            judgement.suggested_probability.tolist(),
+            weights.tolist(),
+            table.strangers.tolist(),
+            [table.neighbours] * len(codes),
+            how_loud(judgement.pieces).tolist(),
+            strict=True,
         )
-        estimates.append(
-            NoiseEstimate(
-                sample_id=sample_id,
-                noise_probability=explained.noise_probability,
-                transferred_probability=float(transferred[row]),
-                suggested_category=explained.suggested_category,
-                suggested_probability=explained.suggested_probability,
-                explanation=explain(explained),
-            )
+    ]
+    return [
+        NoiseEstimate(
+            sample_id=sample_id,
+            noise_probability=sample.noise_probability,
+            transferred_probability=probability,
+            suggested_category=sample.suggested_category,
+            suggested_probability=sample.suggested_probability,
+            explanation=explain(sample),
         )
-    return estimates
+        for sample_id, sample, probability in zip(sample_ids, explained, transferred.tolist(), strict=True)
+    ]
 
 
 def _with_decisions(wrong: FloatArray, reviewed: Reviewed | None) -> tuple[FloatArray, NDArray[np.bool_]]:

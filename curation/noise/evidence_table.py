@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.evidence_columns import EvidenceColumns
 from curation.nearest import Nearest
 from curation.noise.probe import PENALTY, Codes, ProbeResult, correcting_probe
 from curation.noise.ridge import LeaveOneOutRidge
-from curation.values import Evidence, FloatArray
+from curation.values import FloatArray
 
 # Every column rises with suspicion, but for the last three: how noisy the task and the category look as a whole.
 COLUMNS = (
@@ -58,28 +59,33 @@ class SimilarityEvidence:
     category_margin: FloatArray
 
 
-def similarity_evidence(evidence: Sequence[Evidence], categories: Sequence[str]) -> SimilarityEvidence:
+def similarity_evidence(evidence: EvidenceColumns, categories: Sequence[str]) -> SimilarityEvidence:
     """From the evidence of all images of a task, in order, and their web categories; others do not count.
 
     Where none of the task's other categories is among the nearest kept, the least of these bounds it from above.
     """
-    among = set(categories)
-    own = np.array([np.nan if item.own_similarity is None else item.own_similarity for item in evidence])
+    own = evidence.own_similarity.astype(np.float64)
     usual = float(np.nanmean(own)) if np.isfinite(own).any() else 1.0
     own = np.where(np.isnan(own), usual, own)  # a single image under its name: nothing speaks for or against it
-    other = np.array([_best_other(item, category, among) for item, category in zip(evidence, categories, strict=True)])
+    other = _best_other(evidence, categories)
     margin = np.where(np.isnan(other), 0.0, (other - own) / max(usual, 1e-12))
-    weight = np.array([1 - item.weight for item in evidence])
+    weight = 1 - evidence.weight.astype(np.float64)
     return SimilarityEvidence(weight.astype(np.float32), margin.astype(np.float32))
 
 
-def _best_other(item: Evidence, category: str, among: set[str]) -> float:
-    """The similarity of the best other category of `among`; NaN where there is no other."""
-    if among == {category}:
-        return float("nan")
-    found = (near.similarity for near in item.nearest if near.category != category and near.category in among)
-    least = item.nearest[-1].similarity if item.nearest else float("nan")
-    return next(found, least)
+def _best_other(evidence: EvidenceColumns, categories: Sequence[str]) -> NDArray[np.float64]:
+    """The similarity of each image's (N,) best other category of those of the task; NaN where there is no other."""
+    of_task = set(categories)
+    if len(of_task) == 1 or not evidence.nearest.shape[1]:
+        return np.full(len(categories), np.nan)
+    code = {name: number for number, name in enumerate(evidence.categories)}
+    own = np.array([code.get(name, -1) for name in categories])
+    in_task = np.array([name in of_task for name in evidence.categories])
+    is_other = (evidence.nearest >= 0) & in_task[evidence.nearest] & (evidence.nearest != own[:, None])
+    least = np.maximum((evidence.nearest >= 0).sum(axis=1) - 1, 0)  # NaN where none is known
+    best = np.where(is_other.any(axis=1), is_other.argmax(axis=1), least)
+    similarity: NDArray[np.float64] = evidence.similarity[np.arange(len(best)), best].astype(np.float64)
+    return similarity
 
 
 def evidence_table(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -18,7 +20,7 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class ExplainedSample:
-    """What the sentence may speak of; `pieces` (F,): what each column of evidence adds to the log-odds of wrong."""
+    """What the sentence may speak of; `spoken`: how loudly each source speaks for wrong, as of `how_loud`."""
 
     web_category: str
     noise_probability: float
@@ -27,7 +29,13 @@ class ExplainedSample:
     weight: float
     strangers: int
     neighbours: int
-    pieces: FloatArray
+    spoken: Sequence[float]
+
+
+def how_loud(pieces: FloatArray) -> FloatArray:
+    """What each source of evidence adds to the log-odds of wrong, (N, 3), from what each column adds, (N, F)."""
+    columns = [[pieces[:, COLUMNS.index(name)] for name in names] for names in _SOURCES.values()]
+    return np.stack([reduce(np.add, of_source) for of_source in columns], axis=1)
 
 
 def explain(sample: ExplainedSample) -> str:
@@ -35,10 +43,7 @@ def explain(sample: ExplainedSample) -> str:
     suspected = sample.noise_probability >= 0.5
     share = sample.noise_probability if suspected else 1 - sample.noise_probability
     sign = 1 if suspected else -1
-    said = {
-        source: sign * float(sum(sample.pieces[COLUMNS.index(name)] for name in names))
-        for source, names in _SOURCES.items()
-    }
+    said = {source: sign * loud for source, loud in zip(_SOURCES, sample.spoken, strict=True)}
     loudest = [source for source in sorted(said, key=lambda source: -said[source]) if said[source] > 0][:2]
     clauses = [_CLAUSES[source](sample) for source in loudest] or ["all the evidence taken together says so"]
     return f"Probably {'wrong' if suspected else 'right'} ({share:.0%}): {', and '.join(clauses)}."
@@ -55,7 +60,7 @@ def _neighbours(sample: ExplainedSample) -> str:
 
 def _similarity(sample: ExplainedSample) -> str:
     return (
-        f"its similarity to the other {sample.web_category} images is {np.clip(sample.weight, 0, None):.0%} of what is "
+        f"its similarity to the other {sample.web_category} images is {max(sample.weight, 0):.0%} of what is "
         "usual there"
     )
 

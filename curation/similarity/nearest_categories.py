@@ -7,63 +7,44 @@ ones. The cost of a sample does not grow with the number of categories then, but
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from curation.category_sums import category_sums
-from curation.devices import choose_device
-from curation.similarity.folded import FoldedHead, fold
-from curation.similarity.network import SimilarityNetwork
-from curation.similarity.scoring import exact_float32, on_device
+from curation.similarity.metric_view import MetricView
 from curation.values import FloatArray
 
 Indices = NDArray[np.int64]
-AnyArray = TypeVar("AnyArray", FloatArray, Indices)
 
-_BLOCK_ROWS = 4096  # 21 MB of embeddings of 1,280
+_BLOCK_ROWS = 4096  # of embeddings that are compared with one category at once
 
 
-@torch.inference_mode()
 def nearest_category_similarities(
-    network: SimilarityNetwork,
-    embeddings: FloatArray,
+    view: MetricView,
     codes: Indices,
     partners: Sequence[Indices],
     compared: int,
     *,
-    device: str,
     progress: Callable[[int, int], None],
 ) -> FloatArray:
     """Mean similarity of every sample to the partners of its `compared` nearest categories: float32 (N, C).
 
-    `embeddings` (N, D) are unit-norm, `codes` (N,) in [0, C); `partners` are rows of each category, ascending. NaN for
-    the other categories, and where no partner but the sample itself is left. Nearest is the cosine, in the network's
-    own space and from the mean of all, to the mean of a category. `progress(done, total)` counts categories. Beside
-    the result it holds the projected embeddings, C numbers a sample for a block, and the pairs of one category.
+    `view` holds the samples' embeddings, `codes` (N,) are in [0, C); `partners` are rows of each category, ascending.
+    NaN for the other categories, and where no partner but the sample itself is left. Nearest is the cosine, in the
+    network's own space and from the mean of all, to the mean of a category. `progress(done, total)` counts categories.
+    Beside the result it holds C numbers a sample for a block, and the pairs of a block with one category.
     """
-    on = choose_device(device)
-    head = fold(network, on, "float32")
-    with exact_float32():
-        view = torch.cat([head.row_part(on_device(on, block)) for block in _blocks(embeddings)])
-        near = _nearest(view, codes, len(partners), compared)
-        similarity = np.full(near.shape, np.nan, dtype=np.float32)
-        for code, members in enumerate(partners):
-            for rows in _blocks(np.flatnonzero(near[:, code])):
-                similarity[rows, code] = _means(_pairs(head, view, rows, members), members, rows)
-            progress(code + 1, len(partners))
+    near = _nearest(view.vectors, codes, len(partners), compared)
+    similarity = np.full(near.shape, np.nan, dtype=np.float32)
+    for code, members in enumerate(partners):
+        rows = np.flatnonzero(near[:, code])
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            some = rows[start : start + _BLOCK_ROWS]
+            similarity[some, code] = _means(view.similarities(some, members), members, some)
+        progress(code + 1, len(partners))
     return similarity
-
-
-def _pairs(head: FoldedHead, view: Tensor, rows: Indices, members: Indices) -> FloatArray:
-    """Similarities of samples to members (R, M)."""
-    pairs = torch.empty((len(rows), len(members)))
-    head.similarities(view[torch.from_numpy(rows)], view[torch.from_numpy(members)], pairs)
-    similarities: FloatArray = pairs.numpy()
-    return similarities
 
 
 def _means(pairs: FloatArray, members: Indices, rows: Indices) -> FloatArray:
@@ -78,7 +59,7 @@ def _means(pairs: FloatArray, members: Indices, rows: Indices) -> FloatArray:
     return means.astype(np.float32)
 
 
-def _nearest(view: Tensor, codes: Indices, categories: int, compared: int) -> NDArray[np.bool_]:
+def _nearest(view: torch.Tensor, codes: Indices, categories: int, compared: int) -> NDArray[np.bool_]:
     """The `compared` nearest categories of each sample (N, C)."""
     near = np.zeros((len(view), categories), dtype=np.bool_)
     vectors = view.cpu().numpy()
@@ -91,7 +72,3 @@ def _nearest(view: Tensor, codes: Indices, categories: int, compared: int) -> ND
         cosine = vectors[some] @ away.T.astype(np.float32) - (away @ middle).astype(np.float32)
         np.put_along_axis(near[some], np.argpartition(-cosine, compared - 1, axis=1)[:, :compared], True, axis=1)
     return near
-
-
-def _blocks(rows: AnyArray) -> list[AnyArray]:
-    return [rows[start : start + _BLOCK_ROWS] for start in range(0, len(rows), _BLOCK_ROWS)]

@@ -152,13 +152,7 @@ def _tiles(
 ) -> Iterator[tuple[int, int, FloatArray]]:
     """(first row, first column, s of the tile): tiles cover all pairs; a tile is overwritten by the next one."""
     for embeddings in (rows, columns):
-        if embeddings.ndim != 2 or embeddings.shape[1] != network.dimension:
-            raise SimilarityError(
-                f"the network compares embeddings of {network.dimension} dimensions, got shape {embeddings.shape}.",
-                hint="Embed with the encoder the network was trained on, or train it again.",
-            )
-    if network.training:
-        raise SimilarityError("the network is in training mode.", hint="Call .eval() on it before scoring.")
+        refuse_unfit(network, embeddings)
     device = choose_device(device_name)
     head = fold(network, device, precision)
     side = _tile_side(head, memory_mib)
@@ -171,6 +165,17 @@ def _tiles(
                 tile = buffer[: len(row_part) * len(column_part)].view(len(row_part), len(column_part))
                 head.similarities(row_part, column_part, tile)
                 yield top, left, tile.numpy()
+
+
+def refuse_unfit(network: SimilarityNetwork, embeddings: FloatArray) -> None:
+    """Raise `SimilarityError` where the embeddings have another dimension than the network, or it is in training."""
+    if embeddings.ndim != 2 or embeddings.shape[1] != network.dimension:
+        raise SimilarityError(
+            f"the network compares embeddings of {network.dimension} dimensions, got shape {embeddings.shape}.",
+            hint="Embed with the encoder the network was trained on, or train it again.",
+        )
+    if network.training:
+        raise SimilarityError("the network is in training mode.", hint="Call .eval() on it before scoring.")
 
 
 def _tile_side(head: FoldedHead, memory_mib: int) -> int:

@@ -16,7 +16,7 @@ from curation.store.images import image_facts_digest, read_image_facts
 from curation.store.near_copies import replace_near_copies
 from curation.store.noise import read_noise_estimates
 from curation.store.runs import read_stages
-from curation.store.samples import read_samples, unreadable_samples
+from curation.store.samples import read_samples, sample_ids, unreadable_samples
 from curation.values import ImageFacts, Sample
 from curation.workspace import Workspace
 
@@ -89,7 +89,7 @@ def fingerprint(workspace: Workspace, config: Config) -> str:
     """Changes with the noise estimates, the samples, facts of images, the encoder and the configuration of flags."""
     with catalog(workspace) as connection:
         stages = read_stages(connection)
-        ids = [sample.sample_id for sample in read_samples(connection)]
+        ids = sample_ids(connection)
         unreadable = unreadable_samples(connection)
         facts = image_facts_digest(connection)
     judged, embedded = stages.get("noise"), stages.get("embed")

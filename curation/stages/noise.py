@@ -14,7 +14,7 @@ from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
 from curation.store.decisions import latest_decisions
-from curation.store.evidence import read_evidence
+from curation.store.evidence import read_evidence_columns
 from curation.store.journal import journal
 from curation.store.noise import replace_noise
 from curation.store.runs import StageState, embedding_encoder, read_stages
@@ -51,11 +51,12 @@ def _report(workspace: Workspace, progress: Progress) -> NoiseReport | None:
     with catalog(workspace) as connection:
         encoder = embedding_encoder(connection, workspace.root)
         novel = readable_samples(connection, Role.NOVEL)
-        evidence = read_evidence(connection)
+        evidence = read_evidence_columns(connection)
         learned = read_stages(connection).get("train-noise")
     if not novel:
         return None
-    missing = sum(sample_id not in evidence for sample_id, _, _ in novel)
+    scored = {sample_id: row for row, sample_id in enumerate(evidence.sample_ids)}
+    missing = sum(sample_id not in scored for sample_id, _, _ in novel)
     if missing:
         raise NoiseModelError(
             f"{missing:,} of {len(novel):,} novel samples have not been scored.",
@@ -77,7 +78,7 @@ def _report(workspace: Workspace, progress: Progress) -> NoiseReport | None:
         sample_ids,
         categories,
         read_embeddings(shards_of(workspace.embeddings, encoder), digests),
-        [evidence[sample_id] for sample_id in sample_ids],
+        evidence.of([scored[sample_id] for sample_id in sample_ids]),
         _decisions(workspace),
         find=find,
     )

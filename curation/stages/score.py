@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from curation.config import Config
 from curation.embedding_shards import read_embeddings, shards_of
+from curation.evidence_columns import EvidenceColumns, evidence_columns_of
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
-from curation.store.evidence import replace_evidence
+from curation.store.evidence import replace_evidence_columns
 from curation.store.runs import embedding_encoder, read_stages
 from curation.store.samples import readable_samples
-from curation.values import Evidence, Role
+from curation.values import Role
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     loaded = load_network(workspace.network, encoder_identity=encoder, device="cpu")
     evidence = _evidence(workspace, config, encoder, loaded, novel, progress)
     with catalog(workspace) as connection:
-        replace_evidence(connection, evidence)
+        replace_evidence_columns(connection, evidence)
     return {
         "network": loaded.metadata.network_identity,
         "novel samples": len(novel),
         "novel categories": len({category for _, category, _ in novel}),
-        "lowest weight": float(np.min([item.weight for item in evidence])) if evidence else None,
-        "highest weight": float(np.max([item.weight for item in evidence])) if evidence else None,
+        "lowest weight": float(evidence.weight.min()) if novel else None,
+        "highest weight": float(evidence.weight.max()) if novel else None,
     }
 
 
@@ -48,9 +47,9 @@ def _evidence(
     loaded: LoadedNetwork,
     samples: list[tuple[str, str, str]],
     progress: Progress,
-) -> list[Evidence]:
+) -> EvidenceColumns:
     if not samples:
-        return []
+        return evidence_columns_of([])
     from curation.evidence import find_evidence
 
     sample_ids, categories, digests = zip(*samples, strict=True)

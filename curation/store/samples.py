@@ -81,6 +81,11 @@ def read_samples(connection: Connection, role: Role | None = None) -> list[Sampl
     return [_sample(row) for row in rows]
 
 
+def sample_ids(connection: Connection) -> list[str]:
+    """The ids of all samples, ascending."""
+    return [row[0] for row in fetch_rows(connection, "SELECT sample_id FROM samples ORDER BY sample_id")]
+
+
 def samples_by_id(connection: Connection, sample_ids: Sequence[str]) -> dict[str, Sample]:
     """Sample id -> sample, of those of these that are in the catalogue."""
     rows = fetch_rows(connection, f"{_SELECT} WHERE {is_one_of('s.sample_id', sample_ids)}", sample_ids)

@@ -55,7 +55,7 @@ def publish_new_results(workspace: Workspace) -> None:
     """Publish a snapshot, unless the newest one has the samples and the results of all stages as they are now."""
     with catalog(workspace) as connection:
         results = _results(connection)
-    if _published_results(workspace) != results:
+    if _published_results(workspace) != results or not is_whole(workspace):
         publish_snapshot(workspace)
 
 
@@ -97,11 +97,10 @@ def _results(connection: Connection) -> _Results:
 
 
 def _published_results(workspace: Workspace) -> _Results | None:
-    """`None` where there is no snapshot, or one that is damaged and is replaced for that."""
+    """`None` where there is no snapshot that can be read."""
     try:
         with snapshot(workspace) as connection:
-            results = _results(connection)
-        return results if is_whole(workspace) else None
+            return _results(connection)
     except StoreError:
         return None
 

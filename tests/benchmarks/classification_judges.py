@@ -15,6 +15,7 @@ import numpy as np
 from curation.cleaned_set import build_cleaned_set
 from curation.config import Config
 from curation.evidence import find_evidence
+from curation.evidence_columns import EvidenceColumns
 from curation.export.manifest import count, new_manifest
 from curation.export.reading import ExportedSet
 from curation.flags import label_flip, outlier
@@ -25,7 +26,7 @@ from curation.noise.tasks import task_shape
 from curation.noise.training import train_noise_model
 from curation.similarity.network import SimilarityNetwork
 from curation.similarity.training import train_network
-from curation.values import CleanedSample, Decision, Evidence, Flag, FloatArray, NoiseEstimate, Role, Sample
+from curation.values import CleanedSample, Decision, Flag, FloatArray, NoiseEstimate, Role, Sample
 from pipelines.classification.methods import Codes, Columns, Mask, category_names, read_columns
 from pipelines.training.batches import Rows
 from tests.benchmarks.noise_methods import METHODS
@@ -42,7 +43,7 @@ class Judge:
 
     network: SimilarityNetwork
     model: NoiseModel
-    evidence: list[Evidence]
+    evidence: EvidenceColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def ours(task: NoiseTask, judge: Judge, decisions: Mapping[str, Decision] | None
         flags.setdefault(flag.sample_id, []).append(flag)
     cleaned = build_cleaned_set(
         samples,
-        evidence={item.sample_id: item for item in judge.evidence},
+        evidence={item.sample_id: item for item in judge.evidence.rows()},
         estimates=estimates,
         flags=flags,
         decisions=decisions,

@@ -80,7 +80,7 @@ def _weights(world: ToyWorld, web: ToyImages) -> tuple[SimilarityNetwork, FloatA
         scoring=config.scoring,
         weights=config.weights,
     )
-    return network, np.array([item.weight for item in evidence], dtype=np.float32)
+    return network, evidence.weight
 
 
 def toy_rows(worlds: Sequence[Figures]) -> list[dict[str, Any]]:

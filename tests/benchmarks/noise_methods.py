@@ -16,11 +16,12 @@ import numpy as np
 
 from curation.config import Config
 from curation.evidence import find_evidence, mean_cosine
+from curation.evidence_columns import EvidenceColumns
 from curation.noise.estimation import estimate_noise
 from curation.noise.tasks import task_shape
 from curation.noise.training import train_noise_model
 from curation.similarity.training import train_network
-from curation.values import Evidence, FloatArray
+from curation.values import FloatArray
 from indexes.build import build_index
 from indexes.neighbors import IndexKind
 from tests.benchmarks import noise_simifeat as simifeat
@@ -69,8 +70,8 @@ def _neighbour_vote(problem: Problem) -> Verdict:
 def _simnet(problem: Problem) -> Verdict:
     """The published method: similarity learned on base images, and the sample weight that follows from it."""
     evidence = _similarity_evidence(problem.task, Config())
-    suggested = np.array([item.nearest[0].category for item in evidence])
-    return Verdict(suspicion=np.array([-item.weight for item in evidence]), suggested=suggested)
+    suggested = np.array(evidence.categories)[evidence.nearest[:, 0]]
+    return Verdict(suspicion=-evidence.weight.astype(np.float64), suggested=suggested)
 
 
 def _ours(problem: Problem) -> Verdict:
@@ -81,8 +82,7 @@ def _ours(problem: Problem) -> Verdict:
         np.unique(categories, return_counts=True)[1].tolist() for categories in (task.listed, task.base_categories)
     ]
     model = train_noise_model(task.base, task.base_categories.tolist(), task_shape(*sizes), config)
-    ids = [item.sample_id for item in evidence]
-    report = estimate_noise(model, ids, task.listed.tolist(), task.novel, evidence, {})
+    report = estimate_noise(model, evidence.sample_ids, task.listed.tolist(), task.novel, evidence, {})
     probability = np.array([item.noise_probability for item in report.estimates])
     return Verdict(
         suspicion=probability,
@@ -99,7 +99,7 @@ def _ours(problem: Problem) -> Verdict:
     )
 
 
-def _similarity_evidence(task: NoiseTask, config: Config) -> list[Evidence]:
+def _similarity_evidence(task: NoiseTask, config: Config) -> EvidenceColumns:
     network = train_network(task.base, task.base_categories.tolist(), config.similarity).network
     ids = [f"{row:06}" for row in range(len(task.listed))]
     return find_evidence(network, ids, task.listed.tolist(), task.novel, scoring=config.scoring, weights=config.weights)
