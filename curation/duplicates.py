@@ -101,7 +101,9 @@ def _comparisons(
     copies: NDArray[np.uint8], owners: NDArray[np.intp], pairs: PairArray
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
     """(pair, first copy, second copy, first one mirrored) of all comparisons of copies whose layout is alike."""
-    layouts = _layouts(copies)
+    compared = np.flatnonzero(np.isin(owners, pairs))
+    layouts = np.zeros((len(copies), _LAYOUT_PX, _LAYOUT_PX), dtype=np.float32)
+    layouts[compared] = _layouts(copies[compared])
     images = np.arange(owners[-1] + 1 if len(owners) else 0)
     starts, ends = np.searchsorted(owners, images), np.searchsorted(owners, images, side="right")
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from curation.config import QualityConfig
@@ -26,18 +26,22 @@ class FlagInputs:
     near_copies: NearCopies = field(default_factory=dict)
     quality: QualityConfig = field(default_factory=QualityConfig)
     suspected_at: float = 0.5
+    _files: Mapping[Role, dict[str, list[Sample]]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        groups: dict[Role, dict[str, list[Sample]]] = {role: defaultdict(list) for role in Role}
+        for sample in sorted(self.samples, key=lambda sample: (sample.image_id, sample.sample_id)):
+            if sample.sha256 is not None:
+                groups[sample.role][sample.sha256].append(sample)
+        object.__setattr__(self, "_files", {role: dict(files) for role, files in groups.items()})
 
     def suspected(self) -> list[NoiseEstimate]:
         """The estimates of the samples whose web category is suspected to be wrong."""
         return [item for item in self.estimates.values() if item.noise_probability >= self.suspected_at]
 
-    def same_file(self, role: Role) -> dict[str, list[Sample]]:
+    def same_file(self, role: Role) -> Mapping[str, Sequence[Sample]]:
         """SHA-256 -> the samples of one role with exactly these bytes, by image id."""
-        groups: dict[str, list[Sample]] = defaultdict(list)
-        for sample in sorted(self.samples, key=lambda sample: (sample.image_id, sample.sample_id)):
-            if sample.role is role and sample.sha256 is not None:
-                groups[sample.sha256].append(sample)
-        return dict(groups)
+        return self._files[role]
 
     def alike(self, digest: str) -> list[tuple[str, float]]:
         """The near copies of an image content and their likeness, most alike first; itself is none of them."""

@@ -15,7 +15,9 @@ def find(inputs: FlagInputs) -> list[Flag]:
     novel, base = inputs.same_file(Role.NOVEL), inputs.same_file(Role.BASE)
     flags = []
     for digest, samples in novel.items():
-        same = [*novel.get(digest, ()), *base.get(digest, ())]
+        same = [*samples, *base.get(digest, ())]
+        if len(same) == 1 and digest not in inputs.near_copies:
+            continue
         near = [(other, likeness) for other, likeness in inputs.alike(digest) if other in novel or other in base]
         for sample in samples:
             reason, copies = _same_file(sample, same)

@@ -30,7 +30,8 @@ def _members_by_category(inputs: FlagInputs) -> dict[str, dict[str, list[Sample]
 
 def _flags_within(members: dict[str, list[Sample]], inputs: FlagInputs) -> list[Flag]:
     best_first = sorted(
-        members, key=lambda digest: (*preference(inputs.facts.get(digest)), members[digest][0].image_id, digest)
+        (digest for digest in members if len(members[digest]) > 1 or digest in inputs.near_copies),
+        key=lambda digest: (*preference(inputs.facts.get(digest)), members[digest][0].image_id, digest),
     )
     flags = []
     settled: set[str] = set()

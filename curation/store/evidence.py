@@ -55,7 +55,7 @@ def replace_evidence_columns(connection: Connection, evidence: EvidenceColumns) 
 def read_evidence_columns(connection: Connection) -> EvidenceColumns:
     """The evidence of every scored sample, by sample id."""
     query = f"SELECT {', '.join(_COLUMNS)} FROM evidence ORDER BY sample_id"  # noqa: S608 - constants
-    found: pa.Table = connection.execute(query).to_arrow_table()
+    found: pa.Table = connection.sql(query).to_arrow_table()
 
     def column(name: str) -> FloatArray:
         numbers: FloatArray = found[name].to_numpy().astype(np.float32)  # NULL becomes NaN
