@@ -126,10 +126,14 @@ def test_fine_tuned__a_file_without_its_normalisation_is_damaged(exported: Expor
 def test_frozen__needs_the_weights_and_says_so(exported: ExportedSet, timm_file: Path, tmp_path: Path) -> None:
     train(exported, config_of(finetune=False, backbone=f"timm/{NETWORK}@{timm_file}"), tmp_path)
     assert not [name for name in load_file(tmp_path / MODEL) if name.startswith("backbone")]
-    timm_file.unlink()
+    moved = timm_file.rename(tmp_path / "elsewhere.safetensors")
     with pytest.raises(TrainingError, match=rf"frozen backbone.*weights file {timm_file} does not exist") as caught:
         load_classifier(tmp_path / MODEL, "cpu")
-    assert "--finetune" in caught.value.hint
+    assert "--finetune" in caught.value.hint and "--backbone timm/MODEL@FILE" in caught.value.hint
+    loaded = load_classifier(tmp_path / MODEL, "cpu", encoder=f"timm/{NETWORK}@{moved}")
+    assert loaded.classifier.backbone is not None
+    with pytest.raises(TrainingError, match=r"was trained on embeddings of timm/.*builtin is builtin#"):
+        load_classifier(tmp_path / MODEL, "cpu", encoder="builtin")
 
 
 def test_bare_network__has_the_shape_of_the_loaded_one(timm_file: Path, clip_file: Path) -> None:

@@ -22,6 +22,12 @@ def predict(
     ],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every prediction: .csv or .json.")] = None,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="How many categories of each image are told.")] = 5,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENCODER", help="Of a frozen one, where its weights lie now: timm/MODEL@FILE.safetensors."
+        ),
+    ] = None,
     device: Annotated[DeviceName, typer.Option(help="auto takes a GPU where there is one.")] = DeviceName.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +43,7 @@ def predict(
 
     if out is not None:
         check_suffix(out)
-    loaded = load_classifier(model_file(checkpoint), device.value)
+    loaded = load_classifier(model_file(checkpoint), device.value, encoder=backbone)
     listing = list_source(images, labelled=False)
     names = loaded.facts.categories
     with progress_bars() as progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +100,21 @@ def save_classifier(path: Path, classifier: Classifier, facts: ClassifierFacts) 
         ) from error
 
 
-def load_classifier(path: Path, device: str = "auto") -> LoadedClassifier:
+def load_classifier(path: Path, device: str = "auto", *, encoder: str | None = None) -> LoadedClassifier:
     """Read a classifier back, with its backbone, in evaluation mode.
 
     A fine-tuned backbone comes from the file alone, with the preprocessing it was trained with; a frozen one is the
-    encoder of that name. Raises `TrainingError` where the file is missing, damaged, something else or of a newer
-    version, or where the weights of a frozen backbone cannot be had or are others than then; `EncoderError` where the
-    network of a fine-tuned one cannot be built here.
+    encoder of that name, or `encoder`, where the same weights lie elsewhere by now. Raises `TrainingError` where the
+    file is missing, damaged, something else or of a newer version, or where the weights of a frozen backbone cannot be
+    had or are others than then; `EncoderError` where the network of a fine-tuned one cannot be built here.
     """
     facts, tensors = _read(path)
     finetuned = facts.config.finetune
-    backbone = _finetuned_backbone(path, facts, tensors) if finetuned else _frozen_backbone(path, facts)
+    backbone = (
+        _finetuned_backbone(path, facts, tensors)
+        if finetuned
+        else _frozen_backbone(path, facts, encoder or facts.encoder)
+    )
     classifier = new_classifier(facts, ImageBackbone(backbone, frozen=not finetuned))
     try:
         fit = classifier.load_state_dict(tensors, strict=finetuned)
@@ -152,23 +157,28 @@ def _finetuned_backbone(path: Path, facts: ClassifierFacts, tensors: Mapping[str
     )
 
 
-def _frozen_backbone(path: Path, facts: ClassifierFacts) -> Backbone:
+def _frozen_backbone(path: Path, facts: ClassifierFacts, encoder: str) -> Backbone:
     try:
-        backbone = load_backbone(facts.encoder)
+        backbone = load_backbone(encoder)
     except EncoderError as error:
         raise TrainingError(
             f"the classifier in {path} has a frozen backbone, whose weights are not in its file, and they cannot be "
             f"had: {error.message}",
-            hint=f"Put the weights of {facts.encoder} in their place again. A backbone trained with --finetune is in "
-            "the file.",
+            hint=f"Put the weights of {encoder} in their place again, or name the encoder with their new place: "
+            "--backbone timm/MODEL@FILE. A backbone trained with --finetune is in the file.",
         ) from error
-    if backbone.identity != facts.encoder_identity:
+    if _without_file(backbone.identity) != _without_file(facts.encoder_identity):
         raise TrainingError(
             f"the classifier in {path} was trained on embeddings of {facts.encoder_identity}, the encoder "
-            f"{facts.encoder} is {backbone.identity} here.",
+            f"{encoder} is {backbone.identity} here.",
             hint=f"Install the weights it was trained with. Or: {_AGAIN}",
         )
     return backbone
+
+
+def _without_file(identity: str) -> str:
+    """Model and digest of an encoder: its weights are the same wherever they lie."""
+    return re.sub("@[^#]*", "", identity)
 
 
 def _kept_tensors(classifier: Classifier) -> dict[str, Tensor]:
