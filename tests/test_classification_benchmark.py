@@ -1,7 +1,8 @@
-"""The benchmark of classifiers: who believes what, which images are reviewed, what is claimed of the figures."""
+"""The benchmark of classifiers: who believes what, what is trained on it, which images are reviewed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,25 @@ import pytest
 
 from curation.config import Config, NoiseConfig, SimilarityConfig
 from curation.noise.recalibration import reviewed_samples
+from curation.similarity.scoring import pair_similarities
 from curation.values import DecisionAction, FloatArray
 from pipelines.classification.fitting import Fitted
 from pipelines.classification.frozen import fit_head
-from pipelines.classification.methods import find_targets
+from pipelines.classification.methods import Columns, TrainingTargets, find_targets
 from tests.benchmarks import classification_gpu
-from tests.benchmarks.classification import print_table
-from tests.benchmarks.classification_figures import notes_of, reviewed_rows, rows_of
-from tests.benchmarks.classification_fits import OURS, RECIPES, TRUTH, Recipe, Setup, accuracy, reviewed_accuracy
+from tests.benchmarks.classification_fits import (
+    LAST_EPOCH,
+    OURS,
+    RECIPES,
+    TRUTH,
+    Recipe,
+    Setup,
+    accuracy,
+    reviewed_accuracy,
+    without_opinion,
+)
 from tests.benchmarks.classification_judges import Believed, f1, learn, ours, told_wrong, truth
-from tests.benchmarks.classification_review import ORDERS, RIGHT, decide, order_of
-from tests.benchmarks.classification_toy import criteria, toy_rows
+from tests.benchmarks.classification_review import ORDERS, RIGHT, Changes, changes, decide, order_of
 from tests.benchmarks.noise_sets import OUTLIER, NoiseTask
 from tests.toy_world import NOVEL, make_world
 
@@ -72,9 +81,9 @@ def test_accuracy__what_is_known_helps(setup: Setup) -> None:
     assert accuracy(setup, RECIPES["plain"], 0) == plain
 
 
-@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("graph", ["own", "shuffled"])
 def test_accuracy__a_shuffled_graph_compares_other_images(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch, shuffled: bool
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, graph: Any
 ) -> None:
     compared = []
 
@@ -84,15 +93,63 @@ def test_accuracy__a_shuffled_graph_compares_other_images(
         return fit_head(embeddings, *arguments, network_embeddings=network_embeddings, **options)
 
     monkeypatch.setattr("tests.benchmarks.classification_fits.fit_head", watched)
-    accuracy(setup, Recipe(OURS, "graph", shuffled, {"epochs": 1}), 0)
+    accuracy(setup, Recipe(OURS, "graph", graph, {"epochs": 1}), 0)
     (same,) = compared
-    assert same.mean() < 0.1 if shuffled else same.all()
+    assert same.mean() < 0.1 if graph == "shuffled" else same.all()
+
+
+def test_without_opinion__all_pairs_are_alike(setup: Setup) -> None:
+    network = without_opinion(setup.judge.network)
+    similarity = pair_similarities(network, setup.test[:8], setup.test[:8])
+    assert similarity[0, 1] > 0 and (similarity == similarity[0, 1]).all()
+    assert len(np.unique(pair_similarities(setup.judge.network, setup.test[:8], setup.test[:8]))) > 8
+
+
+def test_last_epoch__holds_nothing_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained_on = []
+
+    def watched(embeddings: FloatArray, targets: TrainingTargets, *arguments: Any, **options: Any) -> Fitted:
+        trained_on.append((int(targets.used.sum()), options["validation"]))
+        return fit_head(embeddings, targets, *arguments, **options)
+
+    monkeypatch.setattr("tests.benchmarks.classification_fits.fit_head", watched)
+    for recipes in (RECIPES, LAST_EPOCH):
+        accuracy(setup, replace(recipes["plain"], options={**recipes["plain"].options, "epochs": 1}), 0)
+    (selected, part), (all_of_them, nothing) = trained_on
+    assert selected < all_of_them == 200
+    assert len(part.rows) and not len(nothing.rows)
 
 
 def test_reviewed_accuracy__everything_reviewed_is_nearly_the_truth(setup: Setup) -> None:
-    reviewed, wrong = reviewed_accuracy(setup, "random", 200, "cleaned", 0)
-    assert wrong == 100
-    assert reviewed > accuracy(setup, RECIPES["plain"], 0)
+    reviewed = reviewed_accuracy(setup, "random", 200, "cleaned", 0)
+    assert reviewed.wrong == 100
+    assert reviewed.accuracy > accuracy(setup, RECIPES["plain"], 0)
+    dropped = int((~setup.believed[OURS].columns.kept).sum())
+    assert 0 < reviewed.changes.added <= dropped
+    assert 0 < reviewed.changes.total < 200
+
+
+def _kept_as(rows: list[int], category: list[int], kept: list[int]) -> Believed:
+    columns = Columns(
+        n_categories=2,
+        category=np.array(category),
+        web_category=np.zeros(len(rows), dtype=np.int64),
+        weight=np.ones(len(rows), dtype=np.float32),
+        noise_probability=np.zeros(len(rows), dtype=np.float32),
+        suggested=np.full(len(rows), -1),
+        suggested_probability=np.zeros(len(rows), dtype=np.float32),
+        kept=np.array(kept, dtype=np.bool_),
+        barred=np.zeros(len(rows), dtype=np.bool_),
+    )
+    return Believed((), np.array(rows), columns)
+
+
+def test_changes__counted_by_hand() -> None:
+    before = _kept_as([0, 1, 2, 3, 4, 5], category=[0, 0, 0, 0, 0, 0], kept=[1, 1, 1, 0, 0, 0])
+    # Image 1 is moved, 2 dropped by a person, 3 kept, 4 moved and so kept, 5 dropped, which the set had done already.
+    after = _kept_as([0, 1, 3, 4], category=[0, 1, 0, 1], kept=[1, 1, 1, 1])
+    assert changes("cleaned", before, after, 6) == Changes(added=2, removed=1, relabelled=1)
+    assert changes("cleaned", before, before, 6).total == 0
 
 
 def test_ours__decisions_count_for_their_own_images(setup: Setup) -> None:
@@ -108,20 +165,40 @@ def test_ours__decisions_count_for_their_own_images(setup: Setup) -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_order_of__every_image_once(setup: Setup, order: Any) -> None:
-    rows = order_of(order, setup.believed[OURS].columns.noise_probability, setup.task, 0)
+    rows = order_of(order, setup.believed[OURS].columns, setup.task, 0)
     assert np.array_equal(np.sort(rows), np.arange(200))
 
 
 def test_order_of__budget_begins_with_the_most_doubtful_of_the_kept(setup: Setup) -> None:
-    probability = np.linspace(0, 1, 200, dtype=np.float32)
-    rows = order_of("budget", probability, setup.task, 0)
+    columns = replace(setup.believed[OURS].columns, noise_probability=np.linspace(0, 1, 200, dtype=np.float32))
+    rows = order_of("budget", columns, setup.task, 0)
     assert rows[:3].tolist() == [99, 98, 97]
     assert set(rows[100:]) == set(range(100, 200))
 
 
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [
+        ("budget", [1, 0, 2, 3, 4]),
+        ("least certain", [2, 1, 3, 0, 4]),  # 0.03, 0.1, 0.2, 0.4 and 0.49 from the threshold
+        ("unsure suggestion", [3, 4, 2, 1, 0]),  # the suggestion of image 4 is sure, that of image 3 is not
+        ("likely change", [3, 4, 2, 1, 0]),  # 0.3 + 0.6, 0.01 + 0.8, 0.47, 0.4, 0.1
+    ],
+)
+def test_order_of__by_hand(setup: Setup, order: Any, first: list[int]) -> None:
+    columns = setup.believed[OURS].columns
+    five = replace(
+        columns,
+        noise_probability=np.array([0.1, 0.4, 0.53, 0.7, 0.99], dtype=np.float32),
+        suggested=np.array([0, 0, -1, 2, 3]),
+        suggested_probability=np.array([0.9, 0.6, 0.5, 0.6, 0.8], dtype=np.float32),
+    )
+    assert order_of(order, five, setup.task, 0).tolist() == first
+
+
 def test_order_of__queue_gives_pages_of_one_category(setup: Setup) -> None:
     probability = setup.believed[OURS].columns.noise_probability
-    rows = order_of("queue", probability, setup.task, 0)
+    rows = order_of("queue", setup.believed[OURS].columns, setup.task, 0)
     errors = {name: probability[setup.task.listed == name].sum() for name in np.unique(setup.task.listed)}
     first = setup.task.listed[rows[0]]
     assert first == max(errors, key=lambda name: errors[name])
@@ -146,76 +223,10 @@ def test_decide__answers_are_right_as_often_as_said() -> None:
     assert learned is not None and len(learned.rows) == 4_000
 
 
-def _accuracies(**changed: list[float]) -> dict[str, list[float]]:
-    """Two seeds of every row; plain 0.6, oracle 0.8."""
-    means = {"plain": 0.6, "weighted": 0.65, "simtrans": 0.7, "relabelled": 0.78, "oracle": 0.8}
-    return {row: [means.get(row, 0.62) - 0.01, means.get(row, 0.62) + 0.01] for row in RECIPES} | changed
-
-
-def test_rows__gain_is_paired_and_the_gap_is_a_share() -> None:
-    rows = {row["method"]: row for row in rows_of("birds", _accuracies(), 892, 0.3)}
-    assert list(rows) == list(RECIPES)
-    assert rows["plain"]["gap closed"] == 0 and rows["oracle"]["gap closed"] == 1
-    assert rows["weighted"]["gap closed"] == pytest.approx(0.25)
-    gain = rows["relabelled"]["gain over plain"]
-    assert gain["low"] == pytest.approx(gain["high"]) == pytest.approx(0.18)  # the same in both seeds
-    assert rows["plain"]["accuracy"]["high"] > 0.65  # while two seeds tell little of the accuracy itself
-
-
-def test_reviewed_rows__gain_over_the_same_method_without_reviews() -> None:
-    found = {("cleaned", "queue", 300): [(0.64, 200), (0.66, 210)]}
-    (row,) = reviewed_rows("birds", _accuracies(), found)
-    assert row["gain"]["value"] == pytest.approx(0.03)
-    assert row["gain per 100 reviews"] == pytest.approx(0.01)
-    assert row["wrong seen"] == 205
-
-
-def test_notes__what_holds() -> None:
-    told = "\n".join(notes_of("birds", _accuracies()))
-    assert told.count("holds in every seed") == 2 and "NOT" not in told and "MISSED" not in told
-    assert "relabelled closes 90% of the gap to the oracle, wanted 60%: as wanted" in told
-    assert "the graph itself helps" in told
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"weighted": [0.5, 0.5]}, "plain < weighted: -10.0 points (-22.7 to +2.7): does NOT hold"),
-        ({"simtrans": [0.6, 0.6]}, "weighted < simtrans: -5.0 points (-17.7 to +7.7): does NOT hold"),
-        ({"weighted": [0.55, 0.68]}, "holds on average"),
-        ({"simtrans, shuffled graph": [0.69, 0.71]}, "not shown to come from the graph"),
-        ({"relabelled": [0.6, 0.61]}, "simtrans closes 50% of the gap to the oracle, wanted 60%: MISSED"),
-        ({"cleanlab best filter": [0.79, 0.79]}, "NOT ahead"),
-    ],
-)
-def test_notes__what_does_not_hold(changed: dict[str, list[float]], said: str) -> None:
-    assert said in "\n".join(notes_of("birds", _accuracies(**changed)))
-
-
 def test_fine_tuning__no_figure_is_made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert classification_gpu.figures(tmp_path, tmp_path, "cuda") == "not run: no GPU"
     assert classification_gpu.figures(tmp_path, tmp_path, "cpu") == "not run: it takes --device cuda"
-
-
-def test_print_table__fits_120_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    accuracies = _accuracies()
-    world = {"AUC of the weights": 0.9, "plain": 0.6, "weighted": 0.7, "both, mu -4": 0.7}
-    print_table(
-        {
-            "command": "x",
-            "rows": [row for name in ("birds", "cifar") for row in rows_of(name, accuracies, 892, 0.3)],
-            "reviewed": reviewed_rows("birds", accuracies, {("cleaned", "queue", 300): [(0.64, 200), (0.66, 210)]}),
-            "world": {"rows": toy_rows([world, world]), "criteria": criteria([world, world])},
-            "fine-tuning": "not run: no GPU",
-            "notes": notes_of("birds", accuracies),
-        }
-    )
-    lines = capsys.readouterr().out.splitlines()
-    rows = [line for line in lines if "│" in line]
-    assert len(rows) >= 2 * len(RECIPES) + 1 + len(world)
-    assert max(map(len, rows)) <= 120
-    assert any("relabelled" in line and "90%" in line for line in rows)
 
 
 def test_believed__travels_to_a_worker(setup: Setup) -> None:
