@@ -180,6 +180,20 @@ def relax(similarity: float, mu: float) -> float:
     return similarity if mu == 0 else (math.exp(mu * similarity) - 1) / (math.exp(mu) - 1)
 
 
+def at_prior(similarity: float, prior: float) -> float:
+    """Bayes: the odds of a similarity that is calibrated for a prior of 1/2, times those of another prior."""
+    if similarity in (0, 1):
+        return similarity
+    odds = similarity / (1 - similarity) * prior / (1 - prior)
+    return odds / (1 + odds)
+
+
+def pair_prior(codes: Any) -> float:
+    """The share of pairs of different images that are of one category, after one more of either kind."""
+    told = [one == other for i, one in enumerate(codes) for j, other in enumerate(codes) if i != j] + [True, False]
+    return sum(told) / len(told)
+
+
 def graph_loss(features: Any, affinity: Any, codes: Any, mu: float, eye: float) -> float:
     """L_reg of A.2.6: mean over all ordered pairs of relaxed, masked affinity times squared distance."""
     total = 0.0

@@ -14,9 +14,11 @@ from torch import nn
 from pipelines.training.averaging import new_average, update_average
 from pipelines.training.batches import balanced_batches, shuffled_batches
 from pipelines.training.losses import (
+    at_prior,
     cosine_graph_loss,
     graph_loss,
     label_mask,
+    pair_prior,
     relax,
     soft_cross_entropy,
     squared_distances,
@@ -92,6 +94,35 @@ RELAXED = {  # methods K.2
 def test_relax__published_values(mu: float) -> None:
     similarity = torch.tensor([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1])
     torch.testing.assert_close(relax(similarity, mu), torch.tensor(RELAXED[mu], dtype=torch.float32), atol=6e-5, rtol=0)
+
+
+@given(st.floats(0, 1, width=32), st.floats(0.001, 0.999))
+def test_at_prior__agrees_with_plain_odds(similarity: float, prior: float) -> None:
+    found = float(at_prior(torch.tensor(similarity), prior))
+    assert found == pytest.approx(reference.at_prior(similarity, prior), rel=1e-4, abs=1e-6)
+    assert float(at_prior(torch.tensor(similarity), 0.5)) == pytest.approx(similarity, rel=1e-5)
+
+
+def test_at_prior__a_tenth_of_the_pairs() -> None:
+    found = at_prior(torch.tensor([0, 0.5, 0.9, 1.0]), 0.1)
+    torch.testing.assert_close(found, torch.tensor([0, 0.1, 0.5, 1.0]))
+
+
+def test_at_prior__calibrated_where_similarity_was_so_among_equally_many_pairs() -> None:
+    """Of pairs whose logit is drawn N(-1, 1.5) or, in `prior` of them, N(1, 1.5): log-odds 4/3 x the logit."""
+    generator, prior, pairs = torch.Generator().manual_seed(0), 0.05, 200_000
+    same = torch.rand(pairs, generator=generator) < prior
+    logit = torch.randn(pairs, generator=generator) * 1.5**0.5 + torch.where(same, 1.0, -1.0)
+    similarity = torch.sigmoid(logit * 4 / 3)
+    assert float(at_prior(similarity, prior).mean()) == pytest.approx(float(same.float().mean()), abs=0.002)
+    assert float(similarity.mean()) > 4 * prior
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+def test_pair_prior__agrees_with_plain_loops(codes: list[int]) -> None:
+    found = pair_prior(torch.tensor(codes))
+    assert found == pytest.approx(reference.pair_prior(codes))
+    assert 0 < found < 1
 
 
 # Three images of K.3: two of one category, one of another.

@@ -55,7 +55,12 @@ class ClassificationConfig(Section):
         None, ge=0, description="weight of the graph loss (published 0.1); None = so that it starts at graph_share"
     )
     graph_share: float = Field(0.05, gt=0, description="alpha * L_reg / L_cls at the first regularised step (A.6 e)")
-    mu: float = Field(-4.0, description="relaxation of the affinity (published -4 with the two-phase schedule)")
+    affinity: Literal["published", "calibrated"] = Field(
+        "published", description="similarity as it is, or calibrated: corrected for how few pairs of a batch are alike"
+    )
+    mu: float | None = Field(
+        None, description="relaxation of the affinity; None = -4 (published with the two-phase schedule), 0 calibrated"
+    )
     eye: float = Field(
         1.0, ge=0, le=1, description="weight of pairs of different categories in the graph (published 1)"
     )
@@ -99,6 +104,12 @@ class ClassificationConfig(Section):
     @property
     def resolved_learning_rate(self) -> float:
         return self.learning_rate or (1e-3 if self.resolved_head == "mlp" else 1e-2)
+
+    @property
+    def resolved_mu(self) -> float:
+        if self.mu is not None:
+            return self.mu
+        return -4.0 if self.affinity == "published" else 0.0
 
     @property
     def resolved_head(self) -> Literal["linear", "mlp"]:

@@ -9,7 +9,7 @@ from curation.similarity.network import SimilarityNetwork
 from curation.values import FloatArray
 from pipelines.classification.config import ClassificationConfig
 from pipelines.training.batches import Rows
-from pipelines.training.losses import cosine_graph_loss, graph_loss, label_mask, relax
+from pipelines.training.losses import at_prior, cosine_graph_loss, graph_loss, label_mask, pair_prior, relax
 
 
 class SimilarityGraph:
@@ -35,11 +35,17 @@ class SimilarityGraph:
 
     @torch.no_grad()
     def affinity(self, rows: Rows) -> Tensor:
-        """A' (B, B) of a batch: similarity, relaxed by mu, pairs of different categories times eye."""
+        """A' (B, B) of a batch: similarity, relaxed by mu, pairs of different categories times eye.
+
+        A network learns on as many similar as dissimilar pairs, while of those of a batch one in C is similar: a
+        calibrated affinity is the probability there.
+        """
         at = torch.from_numpy(rows).to(self._codes.device)
         outputs = self._network.pair_outputs(self._standardised[at][None])
         similarity = outputs.float().softmax(dim=1)[:, 1].view(len(rows), len(rows))
-        return relax(similarity, self._config.mu) * label_mask(self._codes[at], self._config.eye)
+        if self._config.affinity == "calibrated":
+            similarity = at_prior(similarity, pair_prior(self._codes[at]))
+        return relax(similarity, self._config.resolved_mu) * label_mask(self._codes[at], self._config.eye)
 
     def loss(self, features: Tensor, rows: Rows) -> Tensor:
         """L_reg of the features (B, F) of a batch."""

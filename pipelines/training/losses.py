@@ -27,6 +27,26 @@ def relax(similarity: Tensor, mu: float) -> Tensor:
     return similarity if mu == 0 else (similarity * mu).expm1() / math.expm1(mu)
 
 
+def at_prior(similarity: Tensor, prior: float) -> Tensor:
+    """The probability that two images show the same category where a share `prior` in (0, 1) of all pairs does.
+
+    Bayes: odds times prior / (1 - prior), for a similarity in [0, 1] that is calibrated where every second pair does;
+    0 and 1 stay, a prior of 1/2 is the identity.
+    """
+    same = similarity * prior
+    return same / (same + (1 - similarity) * (1 - prior))
+
+
+def pair_prior(codes: Tensor) -> float:
+    """The share of the ordered pairs of different images (B,) that are of one category.
+
+    One pair more is counted of either kind, which keeps it within (0, 1).
+    """
+    counts = codes.unique(return_counts=True)[1].double()
+    same, pairs = float((counts * (counts - 1)).sum()), len(codes) * (len(codes) - 1)
+    return (same + 1) / (pairs + 2)
+
+
 def label_mask(codes: Tensor, eye: float) -> Tensor:
     """max(1[y_i = y_j], eye), shape (B, B): 1 for pairs of one category, `eye` in [0, 1] for all others."""
     return (codes[:, None] == codes[None, :]).float().clamp(min=eye)
