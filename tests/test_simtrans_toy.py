@@ -15,16 +15,18 @@ def world() -> Figures:
 
 def test_toy__meets_the_criteria(world: Figures) -> None:
     met = criteria([world])
-    assert len(met) == 3 and all(met.values()), world
+    assert len(met) == 4 and all(met.values()), world
 
 
 def test_toy__order_of_the_methods(world: Figures) -> None:
     assert world["plain"] < world["weighted"] < world["oracle"]
     assert world["plain"] < world["both, mu -4"] < world["oracle"]
+    assert world["plain"] < world["both, calibrated"] < world["oracle"]
 
 
 def _world(**changed: float) -> Figures:
     accuracies = {"plain": 0.6, "weighted": 0.7, "both, mu -4": 0.74, "both, mu 0": 0.73, "both, mu 4": 0.7}
+    accuracies["both, calibrated"] = 0.75
     return {"AUC of the weights": 0.93, **accuracies, "oracle": 0.96, **changed}
 
 
@@ -33,6 +35,7 @@ def _world(**changed: float) -> Figures:
     [
         ({"AUC of the weights": 0.84}, "AUC of the weights > 0.85"),
         ({"both, mu -4": 0.6}, "both > plain in every seed"),
+        ({"both, calibrated": 0.6}, "both, calibrated > plain in every seed"),
         ({"both, mu 4": 0.75}, "mu 4 no better than mu <= 0"),
     ],
 )

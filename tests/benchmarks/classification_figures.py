@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.training.metrics import Interval
-from tests.benchmarks.classification_fits import MEAN, ORACLE, SHUFFLED, Reviewed
+from tests.benchmarks.classification_fits import CALIBRATED, CALIBRATED_SHUFFLED, MEAN, ORACLE, SHUFFLED, Reviewed
 from tests.benchmarks.hybrid import mean_interval
 
 Row = dict[str, Any]
@@ -18,6 +18,7 @@ Reviews = Mapping[tuple[str, str, int], Sequence[Reviewed]]  # (method, order, r
 
 OURS = ("weighted", "graph", "simtrans", "cleaned", "soft", "relabelled")
 CLEANLAB = ("cleanlab default filter", "cleanlab best filter")
+_CONTROLS = (("simtrans", SHUFFLED), ("simtrans", MEAN), (CALIBRATED, CALIBRATED_SHUFFLED))  # a graph, and one blind
 WANTED = {"birds": 0.6, "cifar": 0.4}  # share of the gap from plain to the oracle that the best of ours closes
 
 
@@ -100,8 +101,9 @@ def notes_of(name: str, accuracies: Accuracies, by_last_epoch: Accuracies) -> li
     """What was wanted, and whether it holds: one sentence each."""
     notes = []
     for where, found in ((name, accuracies), (f"{name}, last epoch", by_last_epoch)):
-        notes += [_ordered(where, found, "plain", "weighted"), _ordered(where, found, "weighted", "simtrans")]
-        notes += [_graph(where, found, blind) for blind in (SHUFFLED, MEAN) if blind in found]
+        steps = (("plain", "weighted"), ("weighted", "simtrans"), ("weighted", CALIBRATED))
+        notes += [_ordered(where, found, *step) for step in steps]
+        notes += [_graph(where, found, *pair) for pair in _CONTROLS if pair[1] in found]
     kept = mean_interval(np.array(accuracies["plain"]) - np.array(by_last_epoch["plain"]))
     notes.append(f"{name}: plain in the state that the held-out part chooses, against its last epoch: {_points(kept)}")
     best = max(OURS, key=lambda method: float(np.mean(accuracies[method])))
@@ -118,10 +120,10 @@ def notes_of(name: str, accuracies: Accuracies, by_last_epoch: Accuracies) -> li
     return notes
 
 
-def _graph(name: str, accuracies: Accuracies, blind: str) -> str:
-    gain = difference(accuracies, "simtrans", blind)
-    verdict = "the graph itself helps" if gain.low > 0 else "what simtrans gains is not shown to come from the graph"
-    return f"{name}: simtrans against {blind}: {_points(gain)}: {verdict}"
+def _graph(name: str, accuracies: Accuracies, method: str, blind: str) -> str:
+    gain = difference(accuracies, method, blind)
+    verdict = "the graph itself helps" if gain.low > 0 else "what it gains is not shown to come from the graph"
+    return f"{name}: {method} against {blind}: {_points(gain)}: {verdict}"
 
 
 def _ordered(name: str, accuracies: Accuracies, worse: str, better: str) -> str:

@@ -67,12 +67,15 @@ class Reviewed:
 OURS, TRUTH = "ours", "truth"
 ORACLE = "oracle"
 SHUFFLED, MEAN = "simtrans, shuffled graph", "simtrans, mean affinity"
+CALIBRATED, CALIBRATED_SHUFFLED = "simtrans, calibrated", "simtrans, calibrated, shuffled graph"
+_CALIBRATED = {"affinity": "calibrated"}
 RECIPES: dict[str, Recipe] = {
     "plain": Recipe(OURS, "plain"),
     "weighted": Recipe(OURS, "weighted"),
     "graph": Recipe(OURS, "graph"),
     "simtrans": Recipe(OURS, "simtrans"),
     SHUFFLED: Recipe(OURS, "simtrans", "shuffled"),
+    CALIBRATED: Recipe(OURS, "simtrans", options=_CALIBRATED),
     "cleaned": Recipe(OURS, "cleaned"),
     "soft": Recipe(OURS, "soft"),
     "relabelled": Recipe(OURS, "relabelled"),
@@ -90,6 +93,8 @@ LAST_EPOCH: dict[str, Recipe] = {
     "simtrans": Recipe(OURS, "simtrans", options=_LAST),
     SHUFFLED: Recipe(OURS, "simtrans", "shuffled", _LAST),
     MEAN: Recipe(OURS, "simtrans", "mean", _LAST),
+    CALIBRATED: Recipe(OURS, "simtrans", options=_LAST | _CALIBRATED),
+    CALIBRATED_SHUFFLED: Recipe(OURS, "simtrans", "shuffled", _LAST | _CALIBRATED),
 }
 
 
