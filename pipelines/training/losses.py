@@ -42,9 +42,9 @@ def pair_prior(codes: Tensor) -> float:
 
     One pair more is counted of either kind, which keeps it within (0, 1).
     """
-    counts = codes.unique(return_counts=True)[1].double()
-    same, pairs = float((counts * (counts - 1)).sum()), len(codes) * (len(codes) - 1)
-    return (same + 1) / (pairs + 2)
+    images = len(codes)
+    same = int((codes[:, None] == codes[None, :]).sum()) - images
+    return (same + 1) / (images * (images - 1) + 2)
 
 
 def label_mask(codes: Tensor, eye: float) -> Tensor:
