@@ -18,17 +18,21 @@ def for_each_band(work: Callable[[slice], None], rows: int, band: int) -> None:
     cores shared). numba's thread pools are avoided for another reason: they abort the process after a fork.
     """
     bands = [slice(top, min(top + band, rows)) for top in range(0, rows, band)]
-    threads = min(torch.get_num_threads(), len(bands))
+    usual = torch.get_num_threads()
+    threads = min(usual, len(bands))
     if threads <= 1:
-        for part in bands:
-            work(part)
+        try:
+            torch.set_num_threads(1)
+            for part in bands:
+                work(part)
+        finally:
+            torch.set_num_threads(usual)
         return
 
     @torch.inference_mode()
     def alone(part: slice) -> None:
         work(part)
 
-    usual = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for done in [pool.submit(alone, part) for part in bands]:

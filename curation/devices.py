@@ -22,3 +22,10 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
+
+
+def arithmetic(name: str) -> str:
+    """What decides how torch rounds on the device called `name`: its version and the kind of processor."""
+    device = choose_device(name)
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return f"torch {torch.__version__} on {kind}"

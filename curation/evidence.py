@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from curation.config import ScoringConfig, WeightsConfig
 from curation.evidence_columns import EvidenceColumns
 from curation.progress import Progress, silent
+from curation.similarity.compared import KeptCompared
 from curation.similarity.folded import Precision
 from curation.similarity.metric_view import MetricView
 from curation.similarity.nearest_categories import nearest_category_similarities
 from curation.similarity.network import SimilarityNetwork
-from curation.similarity.scoring import both_orders, mean_similarities, pair_similarities
+from curation.similarity.scoring import ScoringProgress, both_orders, mean_similarities, pair_similarities
 from curation.values import FloatArray
 from curation.weights import normalise_weights, own_similarity, sample_weights, sampled_own_similarity
 
@@ -49,13 +50,15 @@ def find_evidence(
     *,
     scoring: ScoringConfig,
     weights: WeightsConfig,
+    kept: KeptCompared | None = None,
     progress: Progress = silent,
 ) -> EvidenceColumns:
     """Evidence of N samples with unit-norm `embeddings` (N, D), compared with each other and with nothing else.
 
     Own-category pairs are all compared up to `scoring.exact_up_to` images of a category; beyond, with a random sample
     of them. Another category is represented by at most `scoring.partners` of its images, drawn by its name, so that a
-    number does not depend on which other categories there are; of many, only the nearest are compared.
+    number does not depend on which other categories there are; of many, only the nearest are compared, and what is
+    `kept` of earlier comparisons is not made again.
     """
     names = sorted(set(categories))
     code = {name: number for number, name in enumerate(names)}
@@ -64,7 +67,18 @@ def find_evidence(
     view = MetricView(network, embeddings, scoring.device) if some else None
     pairs = view or _PairByPair(network, embeddings, _bounds(scoring))
     own = _own_category(pairs, embeddings, codes, names, scoring, weights, progress)
-    similarity = _all_categories(network, view, embeddings, codes, names, scoring, progress)
+    drawn = [_draw(np.flatnonzero(codes == number), scoring.partners, name) for number, name in enumerate(names)]
+
+    def tell(done: int, total: int) -> None:
+        progress("other categories", done, total)
+
+    similarity = (
+        _all_categories(network, embeddings, codes, drawn, scoring, tell)
+        if view is None
+        else nearest_category_similarities(
+            view, sample_ids, codes, names, drawn, _COMPARED_CATEGORIES, kept=kept, progress=tell
+        )
+    )
     similarity[np.arange(len(codes)), codes] = own.similarity
     nearest, known = _most_similar(similarity)
     return EvidenceColumns(sample_ids, own.weight, own.weight_error, own.similarity, own.cosine, names, nearest, known)
@@ -137,24 +151,13 @@ def _own_category(
 
 def _all_categories(
     network: SimilarityNetwork,
-    view: MetricView | None,
     embeddings: FloatArray,
     codes: Indices,
-    names: Sequence[str],
+    drawn: Sequence[Indices],
     scoring: ScoringConfig,
-    progress: Progress,
+    tell: ScoringProgress,
 ) -> FloatArray:
-    """Mean similarity (N, C) of every sample to the partners drawn from every category, itself left out.
-
-    Of many categories only those that a sample may show are compared, and the others are NaN.
-    """
-    drawn = [_draw(np.flatnonzero(codes == number), scoring.partners, name) for number, name in enumerate(names)]
-
-    def tell(done: int, total: int) -> None:
-        progress("other categories", done, total)
-
-    if view is not None:
-        return nearest_category_similarities(view, codes, drawn, _COMPARED_CATEGORIES, progress=tell)
+    """Mean similarity (N, C) of every sample to the partners `drawn` from every category, itself left out."""
     partners = np.concatenate(drawn)
     self_index = np.full(len(codes), -1, dtype=np.int64)
     self_index[partners] = np.arange(len(partners))
@@ -164,7 +167,7 @@ def _all_categories(
         embeddings[partners],
         codes[partners],
         self_index=self_index,
-        n_categories=len(names),
+        n_categories=len(drawn),
         **_bounds(scoring),
         progress=tell,
     )

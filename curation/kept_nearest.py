@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from curation.files import replace_bytes
+from curation.kept_arrays import keep, read_kept
 from curation.nearest import Nearest, find_nearest, update_nearest
 from curation.values import FloatArray
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +30,13 @@ class KeptNearest:
         if kept is not None and kept.names == tuple(names) and kept.rows.shape[1] == count:
             return kept
         found = find_nearest(names, vectors, count) if kept is None else update_nearest(kept, names, vectors, count)
-        self._write(path, found)
+        names_kept = np.array(found.names, dtype=np.bytes_)
+        keep(path, self.version, names=names_kept, rows=found.rows.astype(np.int32), cosine=found.cosine)
         return found
 
     def _read(self, path: Path) -> Nearest | None:
-        if not path.is_file():
+        kept = read_kept(path, self.version)
+        if kept is None:
             return None
-        try:
-            with np.load(path) as arrays:
-                if str(arrays["version"]) != self.version:
-                    return None
-                names, rows, cosine = arrays["names"].astype(np.str_), arrays["rows"], arrays["cosine"]
-        except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
-            _log.warning("%s cannot be used (%s); neighbours are looked for anew.", path, error)
-            return None
-        return Nearest(tuple(names.tolist()), rows.astype(np.int64), cosine)
-
-    def _write(self, path: Path, found: Nearest) -> None:
-        data = io.BytesIO()
-        np.savez(
-            data,
-            version=np.array(self.version),
-            names=np.array(found.names, dtype=np.bytes_),
-            rows=found.rows.astype(np.int32),
-            cosine=found.cosine,
-        )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace_bytes(path, data.getvalue())
+        names = tuple(kept["names"].astype(np.str_).tolist())
+        return Nearest(names, kept["rows"].astype(np.int64), kept["cosine"])

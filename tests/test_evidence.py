@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from curation.config import ScoringConfig, WeightsConfig
 from curation.evidence import find_evidence, mean_cosine
+from curation.noise.evidence_table import similarity_evidence
 from curation.similarity.network import SimilarityNetwork
 from curation.similarity.scoring import both_orders
 from curation.values import Evidence, FloatArray
@@ -108,3 +109,21 @@ def test_mean_cosine__known_angles() -> None:
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     assert mean_cosine(embeddings) == pytest.approx([0.0, 0.5, 0.0], abs=1e-6)
     assert np.isnan(mean_cosine(embeddings[:1])).all()
+
+
+def test_similarity_evidence__equals_plain_loops(network: SimilarityNetwork) -> None:
+    scoring, categories = ScoringConfig(), [f"c{number % 12:02}" for number in range(36)] + ["alone"]
+    embeddings = unit(len(categories))
+    found = find_evidence(network, categories, categories, embeddings, scoring=scoring, weights=WeightsConfig())
+    for among in ({"c00", "c01", "c02"}, {"c03"}, {"alone", "c04"}, set(categories)):
+        rows = [row for row, name in enumerate(categories) if name in among]
+        columns = similarity_evidence(found.of(rows), [categories[row] for row in rows])
+        items = found.of(rows).rows()
+        usual = np.mean([item.own_similarity for item in items if item.own_similarity is not None])
+        for place, (row, item) in enumerate(zip(rows, items, strict=True)):
+            own = usual if item.own_similarity is None else item.own_similarity
+            others = [n.similarity for n in item.nearest if n.category in among and n.category != categories[row]]
+            best = others[0] if others else item.nearest[-1].similarity
+            margin = 0.0 if len(among) == 1 else (best - own) / usual
+            assert columns.category_margin[place] == pytest.approx(margin, abs=1e-6)
+            assert columns.weight[place] == pytest.approx(1 - item.weight, abs=1e-6)

@@ -11,8 +11,14 @@ import pytest
 
 from curation.config import Config
 from curation.errors import StoreBusyError, StoreError
+from curation.evidence_columns import evidence_columns_of
 from curation.store.connection import catalog
-from curation.store.evidence import read_evidence, replace_evidence
+from curation.store.evidence import (
+    read_evidence,
+    read_evidence_columns,
+    replace_evidence,
+    replace_evidence_columns,
+)
 from curation.store.flags import count_flags, read_flags, replace_flags
 from curation.store.images import (
     image_facts_digest,
@@ -124,6 +130,22 @@ def test_evidence_and_flags__replace_what_was_there(workspace: Workspace) -> Non
         assert read_evidence(connection) == {"a": evidence}
         assert {flag.name for flag in read_flags(connection)["a"]} == {FlagName.OUTLIER, FlagName.LEAK}
         assert count_flags(connection) == {"leak": 1, "outlier": 1}
+
+
+def test_evidence__as_columns(workspace: Workspace) -> None:
+    near = (CategorySimilarity("Wren", 0.75), CategorySimilarity("Robin", 0.5))
+    evidence = [
+        Evidence("a", 1.25, None, 0.5, 0.25, near),
+        Evidence("b", 0.5, 0.125, None, None, ()),
+        Evidence("c", 1.0, None, 0.25, -0.5, near[1:]),
+    ]
+    with catalog(workspace) as connection:
+        assert read_evidence_columns(connection).rows() == []
+        replace_evidence_columns(connection, evidence_columns_of(evidence))
+    with catalog(workspace) as connection:
+        found = read_evidence_columns(connection)
+        assert list(read_evidence(connection).values()) == found.rows() == evidence
+    assert found.of([2, 0]).rows() == [evidence[2], evidence[0]]
 
 
 def test_stages__keep_the_last_state(workspace: Workspace) -> None:

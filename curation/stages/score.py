@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from curation import __version__
 from curation.config import Config
 from curation.embedding_shards import read_embeddings, shards_of
 from curation.evidence_columns import EvidenceColumns, evidence_columns_of
@@ -50,9 +51,12 @@ def _evidence(
 ) -> EvidenceColumns:
     if not samples:
         return evidence_columns_of([])
+    from curation.devices import arithmetic
     from curation.evidence import find_evidence
+    from curation.similarity.compared import KeptCompared
 
     sample_ids, categories, digests = zip(*samples, strict=True)
+    version = f"{loaded.metadata.network_identity}, {__version__}, {arithmetic(config.scoring.device)}"
     return find_evidence(
         loaded.network,
         sample_ids,
@@ -60,6 +64,7 @@ def _evidence(
         read_embeddings(shards_of(workspace.embeddings, encoder), digests),
         scoring=config.scoring,
         weights=config.weights,
+        kept=KeptCompared(workspace.indexes, version),
         progress=progress,
     )
 

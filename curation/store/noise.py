@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import pyarrow as pa
 
@@ -33,18 +34,8 @@ def replace_noise(
     """Put these estimates and noise rates in the place of what was there."""
     connection.execute("DELETE FROM noise_estimates")
     connection.execute("DELETE FROM category_noise")
-    insert_rows(
-        connection,
-        "noise_estimates",
-        _ESTIMATES,
-        [tuple(getattr(item, name) for name in _ESTIMATES) for item in estimates],
-    )
-    insert_rows(
-        connection,
-        "category_noise",
-        _CATEGORIES,
-        [tuple(getattr(item, name) for name in _CATEGORIES) for item in categories],
-    )
+    insert_rows(connection, "noise_estimates", _ESTIMATES, list(map(attrgetter(*_ESTIMATES), estimates)))
+    insert_rows(connection, "category_noise", _CATEGORIES, list(map(attrgetter(*_CATEGORIES), categories)))
 
 
 def read_noise_estimates(connection: Connection, sample_ids: Sequence[str] | None = None) -> dict[str, NoiseEstimate]:
