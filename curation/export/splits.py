@@ -21,7 +21,7 @@ from curation.values import CleanedSample
 _PART = re.compile(r"\s*(?P<name>[A-Za-z][A-Za-z0-9_]{0,31})\s*=\s*(?P<share>\d*\.?\d+)\s*")
 _TOLERANCE = 1e-6  # of the sum of the shares: 0.333333 three times is meant to be 1
 _KEY_DIGITS = 12  # as ids of copies: a picture that gets its first copy keeps its place, or takes that of the copy
-_HINT = "Such as --split train=0.9,val=0.1; names are made of letters, digits and _."
+_HINT = "Such as train=0.9,val=0.1; names are made of letters, digits and _."
 
 
 def parse_split(text: str) -> dict[str, float]:
