@@ -38,6 +38,9 @@ class ClassificationConfig(Section):
         0.0, ge=0, description="0 = 1e-3 mlp, 1e-2 linear; times backbone_rate for the backbone"
     )
     backbone_rate: float = Field(0.1, gt=0, le=1, description="the backbone learns this much slower than the head")
+    batch_statistics: Literal["kept", "updated"] = Field(
+        "kept", description="fine-tuning: means and variances of batch normalisations; updated needs large batches"
+    )
     weight_decay: float = Field(1e-3, ge=0, description="AdamW; on bird embeddings 1e-3 and 1e-1 differ by little")
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps with a rising learning rate; cosine after it"

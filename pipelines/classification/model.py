@@ -10,6 +10,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from curation.encoders.torch_encoder import Backbone
 
@@ -17,22 +18,29 @@ from curation.encoders.torch_encoder import Backbone
 class ImageBackbone(nn.Module):
     """Pixels (B, 3, H, W), uint8 or float in [0, 255], to features (B, D).
 
-    A frozen one stays in evaluation mode, is not trained and gives unit-norm features: the encoder's embeddings.
+    A frozen one stays in evaluation mode, is not trained and gives unit-norm features: the encoder's embeddings. Unless
+    it `updates_statistics`, the means and variances of a trained one's batch normalisations stay as they were learned:
+    those of small batches are noise, and folded weights (mean 0, variance 1) are lost without them.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, *, frozen: bool) -> None:
+    def __init__(self, backbone: Backbone, *, frozen: bool, updates_statistics: bool = False) -> None:
         super().__init__()
         self.network = backbone.network.requires_grad_(not frozen)
         self.frozen = frozen
+        self.updates_statistics = updates_statistics
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
 
     def train(self, mode: bool = True) -> ImageBackbone:
-        """As of any module, but that a frozen backbone never leaves evaluation mode."""
-        return super().train(mode and not self.frozen)
+        """As of any module, but that a frozen backbone, and statistics that are kept, never leave evaluation mode."""
+        super().train(mode and not self.frozen)
+        for module in () if self.updates_statistics else self.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = cast("Tensor", self.network((pixels.to(self.mean.dtype) / 255 - self.mean) / self.std))

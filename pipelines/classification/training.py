@@ -169,7 +169,8 @@ def _fine_tune(task: _Task, backbone: Backbone, facts: ClassifierFacts, keeping:
     config, device = task.config, choose_device(task.config.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        classifier = new_classifier(facts, ImageBackbone(backbone, frozen=False))
+        updates = config.batch_statistics == "updated"
+        classifier = new_classifier(facts, ImageBackbone(backbone, frozen=False, updates_statistics=updates))
     inputs = ImageInputs(
         task.exported,
         config,
