@@ -10,7 +10,7 @@ from pathlib import Path
 from curation.config import Config, ReviewConfig, write_config
 from curation.demo.images import make_demo_images
 from curation.nightly_config import NightlyConfig, NightlySource
-from curation.store.snapshot import publish_snapshot
+from curation.store.schema import MIGRATIONS
 from curation.values import Role
 from curation.workspace import Workspace, create_workspace
 from pipelines.nightly.flow import nightly
@@ -39,7 +39,7 @@ class Place:
 
 def make_place(folder: Path, samples: int, cache: Path) -> Place:
     """A copy in `folder` of the workspace that `cache` keeps for the next time; its images are used where they are."""
-    made = cache / f"together-{samples}"
+    made = cache / f"together-{samples}-schema-{len(MIGRATIONS)}"  # what was published in another cannot be read
     if not (made / "finished").exists():
         shutil.rmtree(made, ignore_errors=True)
         _make(made, samples)
@@ -49,7 +49,6 @@ def make_place(folder: Path, samples: int, cache: Path) -> Place:
     place = Place(made / "images", folder / "waiting", folder / "arriving", Workspace(folder / "ws"))
     place.arriving.mkdir()
     write_config(config_of(place), place.workspace.config_file)
-    publish_snapshot(place.workspace)  # in this version's schema, whoever made what was kept
     return place
 
 
