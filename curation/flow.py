@@ -100,9 +100,9 @@ def _earlier_runs(workspace: Workspace) -> Iterator[datetime]:
                 yield datetime.strptime(name.partition("-")[0], _STAMP)
 
 
-def is_up_to_date(stage: Stage, state: StageState, workspace: Workspace, config: Config) -> bool:
-    """Whether a stage's last results are there and belong to the inputs as they are now."""
-    return state.fingerprint == stage.fingerprint(workspace, config) and stage.intact(workspace, state.summary)
+def is_up_to_date(stage: Stage, state: StageState, workspace: Workspace, fingerprint: str) -> bool:
+    """Whether a stage's last results are there and belong to the inputs of this fingerprint."""
+    return state.fingerprint == fingerprint and stage.intact(workspace, state.summary)
 
 
 def _run_stage(
@@ -111,7 +111,7 @@ def _run_stage(
     with catalog(workspace) as connection:
         state = read_stages(connection).get(stage.name)
     fingerprint = stage.fingerprint(workspace, config)  # of the inputs as they are before the work
-    if state is not None and not always and state.fingerprint == fingerprint and stage.intact(workspace, state.summary):
+    if state is not None and not always and is_up_to_date(stage, state, workspace, fingerprint):
         return StageResult(stage.name, ran=False, summary=state.summary)
     summary = stage.run(workspace, config, progress)
     with catalog(workspace) as connection:

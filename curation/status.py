@@ -54,7 +54,9 @@ def workspace_status(workspace: Workspace, config: Config) -> WorkspaceStatus:
         with catalog(workspace) as connection:
             samples, flags, states = _counted(connection)
         words = {
-            stage.name: "up to date" if is_up_to_date(stage, states[stage.name], workspace, config) else "out of date"
+            stage.name: "up to date"
+            if is_up_to_date(stage, states[stage.name], workspace, stage.fingerprint(workspace, config))
+            else "out of date"
             for stage in STAGES
             if stage.name in states
         }

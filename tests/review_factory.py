@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from curation.config import Config, ReviewConfig
+from curation.evidence_columns import evidence_columns_of
 from curation.review.deciding import confirm_page, decide
 from curation.review.values import ReviewPage, Verdict
 from curation.store.category_ids import number_categories
@@ -97,9 +98,8 @@ def publish(
                 for one in everything
             ],
         )
-        replace_evidence(
-            connection, [evidence_of(name, 1.0 if chance is None else 1.5 - chance) for name, chance in chances.items()]
-        )
+        evidence = [evidence_of(name, 1.0 if chance is None else 1.5 - chance) for name, chance in chances.items()]
+        replace_evidence(connection, evidence_columns_of(evidence))
         replace_noise(
             connection,
             [

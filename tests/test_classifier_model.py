@@ -18,9 +18,10 @@ PIXELS = torch.arange(4 * 3 * 8 * 8).view(4, 3, 8, 8) % 251
 def folded() -> Backbone:
     """A small network whose normalisation is folded into its convolution (mean 0, variance 1), then a ReLU."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    normalisation = nn.BatchNorm2d(4)
+    nn.init.constant_(normalisation.bias, 3.0)
+    layers = [nn.Conv2d(3, 4, 3), normalisation, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     network = nn.Sequential(*layers).eval()
-    nn.init.constant_(network[1].bias, 3.0)  # type: ignore[arg-type]
     return Backbone(network, 4, 8, 1.0, (0.5,) * 3, (0.5,) * 3, "folded", {})
 
 

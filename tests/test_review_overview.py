@@ -18,6 +18,7 @@ from curation.audit import plan_audit
 from curation.config import Config, ReviewConfig
 from curation.embedding_shards import shards_of, write_shard
 from curation.errors import ReviewError
+from curation.evidence_columns import evidence_columns_of
 from curation.review.agreement import agreement, agreement_of, cohen_kappa, fleiss_kappa
 from curation.review.deciding import confirm_page
 from curation.review.evidence import safe_link, tile_evidence
@@ -216,7 +217,7 @@ def pictured(tmp_path: Path, workspace: Workspace, write_image: Callable[..., Pa
         novel = [one for one in samples if one.role is Role.NOVEL]
         put_stage(connection, "embed", "f", RUN, {"encoder": "hand-made"})
         put_image_facts(connection, [ImageFacts(str(one.sha256), width_px=60, height_px=60) for one in samples])
-        replace_evidence(connection, [evidence_of(one.sample_id, 1.0) for one in novel])
+        replace_evidence(connection, evidence_columns_of([evidence_of(one.sample_id, 1.0) for one in novel]))
         replace_noise(connection, [estimate_of(one.sample_id, 0.9, "robin") for one in novel], [])
         first, second = novel[2].sample_id, novel[3].sample_id
         replace_flags(connection, [Flag(first, FlagName.LABEL_CONFLICT, "As another.", (second, "gone"))])

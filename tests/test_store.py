@@ -17,7 +17,6 @@ from curation.store.evidence import (
     read_evidence,
     read_evidence_columns,
     replace_evidence,
-    replace_evidence_columns,
 )
 from curation.store.flags import count_flags, read_flags, replace_flags
 from curation.store.images import (
@@ -122,8 +121,8 @@ def test_evidence_and_flags__replace_what_was_there(workspace: Workspace) -> Non
     evidence = Evidence("a", 1.25, None, 0.5, 0.25, (CategorySimilarity("Wren", 0.75),))
     flags = [Flag("a", FlagName.OUTLIER, "It is unlike the rest."), Flag("a", FlagName.LEAK, "It is a test image.")]
     with catalog(workspace) as connection:
-        replace_evidence(connection, [Evidence("old", 1.0, 0.1, None, None, ())])
-        replace_evidence(connection, [evidence])
+        replace_evidence(connection, evidence_columns_of([Evidence("old", 1.0, 0.1, None, None, ())]))
+        replace_evidence(connection, evidence_columns_of([evidence]))
         replace_flags(connection, flags[:1])
         replace_flags(connection, flags)
     with catalog(workspace) as connection:
@@ -141,7 +140,7 @@ def test_evidence__as_columns(workspace: Workspace) -> None:
     ]
     with catalog(workspace) as connection:
         assert read_evidence_columns(connection).rows() == []
-        replace_evidence_columns(connection, evidence_columns_of(evidence))
+        replace_evidence(connection, evidence_columns_of(evidence))
     with catalog(workspace) as connection:
         found = read_evidence_columns(connection)
         assert list(read_evidence(connection).values()) == found.rows() == evidence

@@ -80,7 +80,7 @@ def server_options(workspace: Workspace, port: int, address: str, *, with_login:
         "client_showErrorLinks": "false",
         "runner_magicEnabled": False,
         # A full collection after every script run goes through all objects of the snapshot that the server keeps, while
-        # nobody else is served: 0.1 s and more after every key. Python's own collections are rare where little is new.
+        # nobody else is served: with 20,000 samples 93 % of its work. Python's own are rare where little is new.
         "runner_postScriptGC": False,
         "logger_hideWelcomeMessage": True,
         "secrets_files": [str(secrets_file(workspace))],

@@ -11,7 +11,7 @@ from curation.evidence_columns import EvidenceColumns, evidence_columns_of
 from curation.progress import Progress
 from curation.stages.stage import Stage, Summary, fingerprint_of
 from curation.store.connection import catalog
-from curation.store.evidence import replace_evidence_columns
+from curation.store.evidence import replace_evidence
 from curation.store.runs import embedding_encoder, read_stages
 from curation.store.samples import readable_samples
 from curation.values import Role
@@ -31,7 +31,7 @@ def run(workspace: Workspace, config: Config, progress: Progress) -> Summary:
     loaded = load_network(workspace.network, encoder_identity=encoder, device="cpu")
     evidence = _evidence(workspace, config, encoder, loaded, novel, progress)
     with catalog(workspace) as connection:
-        replace_evidence_columns(connection, evidence)
+        replace_evidence(connection, evidence)
     return {
         "network": loaded.metadata.network_identity,
         "novel samples": len(novel),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.evidence_columns import EvidenceColumns, evidence_columns_of
+from curation.evidence_columns import EvidenceColumns
 from curation.store.connection import Connection
 from curation.store.rows import fetch_rows, insert_table, is_one_of
 from curation.values import CategorySimilarity, Evidence, FloatArray
@@ -24,13 +24,8 @@ _COLUMNS = {
 }
 
 
-def replace_evidence(connection: Connection, evidence: Sequence[Evidence]) -> None:
+def replace_evidence(connection: Connection, evidence: EvidenceColumns) -> None:
     """Put the evidence of all novel samples in the place of what was there."""
-    replace_evidence_columns(connection, evidence_columns_of(evidence))
-
-
-def replace_evidence_columns(connection: Connection, evidence: EvidenceColumns) -> None:
-    """`replace_evidence` for what is in columns already."""
     connection.execute("DELETE FROM evidence")
     there = evidence.nearest >= 0
     near = pa.StructArray.from_arrays(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from curation.config import Config, ReviewConfig
+from curation.evidence_columns import evidence_columns_of
 from curation.sources.location import member_uri
 from curation.store.category_ids import number_categories
 from curation.store.connection import catalog
@@ -55,13 +56,11 @@ def make_workspace(folder: Path, samples: int) -> Workspace:
         put_samples(connection, sorted([*novel, *base], key=lambda sample: sample.sample_id))
         digests = sorted({str(sample.sha256) for sample in (*novel, *base)})
         put_image_facts(connection, [ImageFacts(digest, "JPEG", "RGB", *_SIZE_PX) for digest in digests])
-        replace_evidence(
-            connection,
-            [
-                evidence_of(sample.sample_id, 1.5 - chance, _others(names, place))
-                for place, (sample, chance) in enumerate(zip(novel, chances, strict=True))
-            ],
-        )
+        evidence = [
+            evidence_of(sample.sample_id, 1.5 - chance, _others(names, place))
+            for place, (sample, chance) in enumerate(zip(novel, chances, strict=True))
+        ]
+        replace_evidence(connection, evidence_columns_of(evidence))
         replace_noise(
             connection,
             [
