@@ -19,10 +19,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from curation.config import Config
 from curation.workspace import Workspace, create_workspace
+
+settings.register_profile("suite", deadline=None)  # a busy machine takes its time; speed is measured, not tested
+settings.load_profile("suite")
 
 pytest_plugins = ["tests.night_factory", "tests.review_browser"]
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curation import audit
@@ -33,7 +33,6 @@ def decide(plan: AuditPlan, wrong: set[str]) -> dict[str, Decision]:
     }
 
 
-@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(2, 250), st.integers(0, 2**32 - 1))
 def test_plan__is_stratified_and_in_proportion(size: int, number: int, seed: int) -> None:
     probabilities = population(size)

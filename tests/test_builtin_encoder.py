@@ -86,7 +86,7 @@ def test_embed__unit_norm_float32(encoder: TorchEncoder, pixels: PixelArray) -> 
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.data())
 def test_embed__does_not_depend_on_batch_mates(encoder: TorchEncoder, pixels: PixelArray, data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.integers(0, 39), min_size=1, max_size=40, unique=True))

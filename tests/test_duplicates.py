@@ -121,7 +121,7 @@ def thumbnail(picture: Image.Image, box: tuple[float, float, float, float]) -> t
 @given(
     left=st.floats(0, 20), top=st.floats(0, 20), right=st.floats(0, 20), bottom=st.floats(0, 20), seed=st.integers(0, 9)
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_likeness__any_window_fits_in_both_directions(
     left: float, top: float, right: float, bottom: float, seed: int
 ) -> None:

@@ -16,7 +16,7 @@ from curation.similarity.episodes import endless_batches, epoch_batches
     categories=st.integers(1, 6),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_epoch_batches__full_and_without_repetition(
     sizes: list[int], batch_size: int, categories: int, seed: int
 ) -> None:
@@ -30,7 +30,7 @@ def test_epoch_batches__full_and_without_repetition(
 
 
 @given(categories=st.integers(1, 6), seed=st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_epoch_batches__few_categories_while_they_last(categories: int, seed: int) -> None:
     codes = np.repeat(np.arange(6), 50)
     first = next(epoch_batches(codes, 40, categories, np.random.default_rng(seed)))

@@ -74,7 +74,7 @@ def test_evidence__copies_of_an_image_get_the_same(network: SimilarityNetwork) -
     assert [near.category for near in found[1].nearest] == [near.category for near in found[3].nearest]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.permutations(range(10)))
 def test_evidence__follows_a_permutation(order: list[int]) -> None:
     torch.manual_seed(0)

@@ -43,7 +43,7 @@ def test_mmd__by_hand() -> None:
 
 
 @given(st.integers(2, 7), st.integers(2, 7), st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_distances__equal_plain_loops(first: int, second: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     one, other = (random.normal(size=(size, 4)).astype(np.float32) for size in (first, second))
@@ -118,7 +118,7 @@ def test_shift__of_equal_images_is_none() -> None:
 
 
 @given(st.lists(st.integers(0, 4), max_size=40), st.lists(st.integers(0, 4), max_size=80), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_matched_rows__every_category_has_the_same_share(here: list[int], there: list[int], seed: int) -> None:
     ours, theirs = np.array(here, dtype=np.int64), np.array(there, dtype=np.int64)
     new, before = matched_rows(ours, theirs, np.random.default_rng(seed))

@@ -73,7 +73,7 @@ def test_decode__the_hostile_files_as_expected(tmp_path: Path) -> None:
             assert (decoded.image is not None) == (decoded.facts.reason is None) == (expectation == READ), name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(VARIANTS) - 1), st.floats(0, 1, exclude_max=True))
 def test_decode__a_truncated_image_is_whole_or_refused(number: int, share: float) -> None:
     whole = variant_bytes(number)
@@ -82,7 +82,7 @@ def test_decode__a_truncated_image_is_whole_or_refused(number: int, share: float
         assert np.array_equal(np.asarray(decoded.image), rgb(whole))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(VARIANTS) - 1), st.data())
 def test_decode__altered_bytes_never_raise(number: int, data: st.DataObject) -> None:
     altered = bytearray(variant_bytes(number))
@@ -276,7 +276,7 @@ def test_decode__a_programming_error_is_not_swallowed(monkeypatch: pytest.Monkey
         decode(variant_bytes(0), MAX_PIXELS)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.integers(1, 300),
     st.integers(1, 300),

@@ -97,7 +97,7 @@ def test_search__hand_made_angles() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(count=st.integers(1, 60), seed=st.integers(0, 99), copies=st.integers(1, 4))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_search__order_of_rows_changes_nothing(kind: IndexKind, count: int, seed: int, copies: int) -> None:
     vectors, ids = np.repeat(unit_vectors(count, 8, seed), copies, axis=0), scattered_ids(count * copies, seed)
     shuffled = np.random.default_rng(seed).permutation(len(ids))
@@ -108,7 +108,7 @@ def test_search__order_of_rows_changes_nothing(kind: IndexKind, count: int, seed
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(count=st.integers(2, 80), seed=st.integers(0, 99), share=st.floats(0.1, 0.9))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_add_and_remove__as_built_without(kind: IndexKind, count: int, seed: int, share: float) -> None:
     vectors, ids = unit_vectors(count, 8, seed), scattered_ids(count, seed)
     first = max(1, int(count * share))
@@ -123,7 +123,7 @@ def test_add_and_remove__as_built_without(kind: IndexKind, count: int, seed: int
 
 
 @given(tied=st.integers(1, 80), k=st.integers(1, 12), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_exact__ties_go_to_the_lowest_ids(tied: int, k: int, seed: int) -> None:
     vectors = np.concatenate([np.repeat(unit_vectors(1, 8, seed), tied, axis=0), unit_vectors(30, 8, seed + 1)])
     ids = scattered_ids(len(vectors), seed)
@@ -152,7 +152,7 @@ def test_search__duplicates_are_all_found(kind: IndexKind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(count=st.integers(1, 40), k=st.integers(1, 8), share=st.floats(0, 1), seed=st.integers(0, 99))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_search_among__agrees_with_plain_loops_over_these(
     kind: IndexKind, count: int, k: int, share: float, seed: int
 ) -> None:

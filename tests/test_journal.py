@@ -135,7 +135,7 @@ def test_decision__needs_a_name_and_a_category_only_to_relabel() -> None:
         decide(DecisionAction.KEEP, category="Wren")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.sets(st.sampled_from("abcdefgh"), min_size=1), min_size=1, max_size=5))
 def test_category_ids__never_change_once_given(ingests: list[set[str]]) -> None:
     with sqlite3.connect(":memory:") as connection:

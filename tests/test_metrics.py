@@ -22,7 +22,7 @@ def predictions(draw: st.DrawFn) -> Predictions:
     return scores / scores.sum(axis=1, keepdims=True), random.integers(0, categories, images)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(predictions())
 def test_metrics__agree_with_plain_loops(given: Predictions) -> None:
     probabilities, codes = given
@@ -37,7 +37,7 @@ def test_metrics__agree_with_plain_loops(given: Predictions) -> None:
     assert metrics.negative_log_likelihood(probabilities, codes, weights) == pytest.approx(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(predictions())
 def test_metrics__laws(given: Predictions) -> None:
     probabilities, codes = given
@@ -57,7 +57,7 @@ def test_metrics__laws(given: Predictions) -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_calibration_error__agrees_with_plain_loops(seed: int, images: int) -> None:
     # Random reals never lie on the edge of a bin, where float32 and float64 may differ.
@@ -67,7 +67,7 @@ def test_calibration_error__agrees_with_plain_loops(seed: int, images: int) -> N
     assert metrics.expected_calibration_error(probabilities, codes) == pytest.approx(expected, abs=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 300), st.data())
 def test_intervals__hold_their_value_and_lie_within_the_unit_interval(total: int, data: st.DataObject) -> None:
     hits = data.draw(st.integers(0, total))

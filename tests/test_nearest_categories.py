@@ -111,7 +111,7 @@ numbers_of_samples = st.lists(st.integers(0, 120), unique=True, min_size=1, max_
 
 
 @given(before=numbers_of_samples, after=numbers_of_samples, most=st.integers(2, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_kept__the_same_bits_as_compared_anew(before: list[int], after: list[int], most: int) -> None:
     embeddings, _ = clusters(11, 11)
     view = MetricView(network_of(16), embeddings)
@@ -146,7 +146,7 @@ def test_kept__only_pairs_with_those_that_came_are_compared(tmp_path: Path, monk
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_view__vectors_and_sums_are_the_same_in_any_company(seed: int) -> None:
     embeddings, _ = clusters(30, 20, dimension=48)
     network, random = network_of(48), np.random.default_rng(seed)

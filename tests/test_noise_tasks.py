@@ -20,7 +20,7 @@ def made(shape: TaskShape, rate: float, seed: int, candidates: list[int] | None 
     return make_task(CODES, chosen, AFFINITY, shape, rate, HABITS[seed % 3], np.random.default_rng(seed))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     categories=st.integers(1, 20),
     size=st.integers(1, 40),

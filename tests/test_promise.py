@@ -36,7 +36,6 @@ def test_parse__anything_else_is_refused(text: str) -> None:
     assert "--promise" in caught.value.hint
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(20, 120), st.integers(0, 40), st.floats(0.005, 0.3))
 def test_keep_promise__is_the_largest_prefix_that_a_plain_loop_finds(
     seed: int, samples: int, confirmed: int, promise: float
@@ -83,7 +82,6 @@ def test_keep_promise__ties_are_settled_by_order() -> None:
     assert 0 < number < 1000 and kept[:number].all() and statement.threshold == 0.05
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_keep_promise__stricter_promises_and_larger_errors_keep_less(seed: int) -> None:
     known = some_probabilities(seed, 400)
@@ -107,7 +105,7 @@ def test_keep_promise__is_kept_in_nineteen_of_twenty_worlds() -> None:
     assert broken / worlds <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / worlds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(25, 600), st.floats(0.0, 0.05))
 def test_refused__what_is_offered_instead_can_be_had(seed: int, samples: int, error: float) -> None:
     known = 0.06 + 0.9 * some_probabilities(seed, samples)

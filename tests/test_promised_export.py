@@ -14,6 +14,7 @@ from app.cli import app
 from curation.config import Config
 from curation.current_set import current_set, noise_calibration, read_facts
 from curation.errors import AuditError, ExportError
+from curation.evidence_columns import evidence_columns_of
 from curation.export.reading import check_export, read_export
 from curation.sources.location import file_uri
 from curation.stages.audit import draw_audit, report_audit, samples_to_audit
@@ -64,7 +65,7 @@ def fill(workspace: Workspace, noise: list[float | None] | None = None) -> list[
     ids = [sample.sample_id for sample in samples]
     with catalog(workspace) as connection:
         put_samples(connection, samples)
-        replace_evidence(connection, [Evidence(name, 1.0, None, 0.9, 0.5, ()) for name in ids])
+        replace_evidence(connection, evidence_columns_of([Evidence(name, 1.0, None, 0.9, 0.5, ()) for name in ids]))
         outliers = [Flag(name, FlagName.OUTLIER, "Unlike the rest.") for name in ids[170:]]
         replace_flags(connection, [Flag(ids[0], FlagName.LEAK, "In the test set."), *outliers])
         known = [value for value in zip(ids, noise or NOISE, strict=True) if value[1] is not None]
@@ -220,7 +221,8 @@ def test_scores__show_what_the_noise_model_says(workspace: Workspace, tmp_path: 
         estimates = [NoiseEstimate(samples[3].sample_id, 0.75, 0.5, "Robin", 0.6, "Odd.")]
         estimates.append(NoiseEstimate(samples[4].sample_id, 1.0, 0.5, None, 0.6, "Odd."))
         replace_noise(connection, estimates, [])
-        replace_evidence(connection, [Evidence(sample.sample_id, 1.0, None, 0.9, 0.5, ()) for sample in samples])
+        evidence = [Evidence(sample.sample_id, 1.0, None, 0.9, 0.5, ()) for sample in samples]
+        replace_evidence(connection, evidence_columns_of(evidence))
     publish_snapshot(workspace)
     write_score_table(workspace, tmp_path / "scores.csv")
     rows = {row["image_id"]: row for row in rows_of(tmp_path / "scores.csv")}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.errors import ExportError
@@ -273,7 +273,6 @@ def test_read_samples__other_columns(tmp_path: Path) -> None:
 any_text = st.text(alphabet=st.characters(codec=None), max_size=12)  # commas, quotes, breaks, NUL, lone surrogates
 
 
-@settings(deadline=None)  # a file each: a busy disk takes its time
 @given(image_id=any_text, category=any_text, title=any_text, weight=st.floats(0, 1e6), rank=st.none() | st.integers())
 def test_samples__any_text_comes_back(
     tmp_path_factory: pytest.TempPathFactory, image_id: str, category: str, title: str, weight: float, rank: int | None

@@ -92,7 +92,7 @@ def test_calibration__a_small_audit_that_agrees_changes_nothing(audit: tuple[flo
     assert surer_calibration(model, Calibration(audit[0], 0.1, audit[1], "audit")).source == chosen
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 2.0), st.integers(20, 400))
 def test_forecast__covers_what_happens(seed: int, spread: float, samples: int) -> None:
     generator = np.random.default_rng(seed)

@@ -97,7 +97,7 @@ def test_page__names_from_the_web_are_text() -> None:
     assert "<script>alert(1)</script>" in page.text.replace("\u200b", "") and "{{ 7 * 7 }}" in page.text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_page__any_name_adds_no_element_and_is_there_to_read(text: str) -> None:
     plain, page = page_of(hostile_inputs("plain")), page_of(hostile_inputs(text))

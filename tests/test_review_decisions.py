@@ -156,7 +156,7 @@ def test_undo__brings_a_confirmed_page_back(workspace: Workspace, page: ReviewPa
     assert again is not None and again.page_id == page.page_id and again.tiles[3].preset is DROP
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     acts=st.lists(
         st.tuples(

@@ -270,7 +270,7 @@ def test_audit__blind_in_random_order_and_not_reviewed_elsewhere(workspace: Work
     assert next_page(workspace, PLAIN, "ada", mode=ReviewMode.AUDIT) is None
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["ada", "ben", "cleo"]), st.integers(1, 5), st.sampled_from(["take", "ok", "back"])),

@@ -23,7 +23,7 @@ def fitted_again(
     return np.append(rows[left_out], 1) @ slopes
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     images=st.integers(3, 20),
     contrast=st.integers(0, 10),

@@ -79,7 +79,7 @@ def test_pair_similarities__many_rows_on_threads(head: Head, threads: int) -> No
 
 
 @given(order=st.permutations(range(7)), head=st.sampled_from(HEADS))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_pair_similarities__permutation_equivariant(order: list[int], head: Head) -> None:
     network, rows = _network(head), _embeddings(7)
     whole = pair_similarities(network, rows, rows)

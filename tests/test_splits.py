@@ -46,7 +46,6 @@ any_shares = st.lists(st.integers(1, 20), min_size=2, max_size=4).map(
 
 
 @given(samples=many_samples, shares=any_shares)
-@settings(deadline=None)
 def test_split__copies_and_same_bytes_are_never_torn_apart(
     samples: list[CleanedSample], shares: dict[str, float]
 ) -> None:
@@ -58,7 +57,6 @@ def test_split__copies_and_same_bytes_are_never_torn_apart(
 
 
 @given(samples=many_samples, shares=any_shares, order=st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_split__does_not_depend_on_the_order(samples: list[CleanedSample], shares: dict[str, float], order) -> None:  # type: ignore[no-untyped-def]
     shuffled = list(samples)
     order.shuffle(shuffled)
@@ -66,7 +64,7 @@ def test_split__does_not_depend_on_the_order(samples: list[CleanedSample], share
 
 
 @given(start=st.integers(0, 10**9), before=st.integers(120, 200), added=st.integers(0, 200))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_split__additions_move_nothing(start: int, before: int, added: int) -> None:
     """Of categories that are in every part already, which those of 120 pictures are but once in 100,000 times."""
     samples = [sample(start + number, "Wren") for number in range(before + added)]
@@ -76,7 +74,6 @@ def test_split__additions_move_nothing(start: int, before: int, added: int) -> N
 
 
 @given(samples=many_samples, more=many_samples)
-@settings(deadline=None)
 def test_split__what_is_there_by_its_own_place_stays(samples: list[CleanedSample], more: list[CleanedSample]) -> None:
     """In any category that needs no loan before and after, additions move nothing, whatever else happens."""
     known = {item.sample_id for item in samples}
@@ -115,7 +112,6 @@ def test_split__shares_are_kept_in_every_category() -> None:
 
 
 @given(start=st.integers(0, 10**9), pictures=st.integers(1, 12))
-@settings(deadline=None)
 def test_split__small_categories_get_into_every_part(start: int, pictures: int) -> None:
     found = Counter(split_of([sample(start + number) for number in range(pictures)], SHARES).values())
     assert found["train"] >= 1

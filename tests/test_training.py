@@ -187,7 +187,7 @@ def test_similarity_loss__equals_plain_loops(similar_weight: float) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_average_precision__equals_plain_loops(pairs: list[tuple[float, bool]]) -> None:
     values = np.array([value for value, _ in pairs], dtype=np.float32)
     relevant = np.array([is_relevant for _, is_relevant in pairs])

@@ -70,7 +70,7 @@ def test_sample_weights__refuses_a_rectangle_and_an_impossible_share() -> None:
 
 
 @given(_squares(0.0), st.booleans(), st.sampled_from([1.0, 0.5, 0.3]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_own_similarity__equals_plain_loops(
     similarity: FloatArray, symmetric: bool, top_share: float, self_pairs: bool
 ) -> None:
@@ -80,7 +80,7 @@ def test_own_similarity__equals_plain_loops(
 
 
 @given(_squares(0.015625), st.booleans(), st.sampled_from([1.0, 0.5]), st.booleans(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_sample_weights__mean_one_and_permutation_equivariant(
     similarity: FloatArray, symmetric: bool, top_share: float, self_pairs: bool, random: Any
 ) -> None:
@@ -95,7 +95,7 @@ def test_sample_weights__mean_one_and_permutation_equivariant(
 
 
 @given(_squares(0.0), st.booleans(), st.sampled_from([1.0, 0.5]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sample_weights__duplicates_weigh_the_same(similarity: FloatArray, symmetric: bool, top_share: float) -> None:
     with_copy = np.pad(similarity, (0, 1), mode="edge")  # the last image twice
     weights = sample_weights(with_copy, symmetric=symmetric, top_share=top_share)
