@@ -23,6 +23,7 @@ pytestmark = needs_chromium
 def begin_export(page: Page, name: str) -> None:
     button = page.get_by_role("button", name="Export under the flags")
     expect(button).to_be_enabled(timeout=20_000)
+    expect(page.get_by_text("Confirmed by people")).to_be_visible(timeout=20_000)  # nothing moves from here on
     chosen = page.get_by_role("combobox", name=re.compile("Format"))
     if chosen.input_value() != "imagefolder":
         chosen.click()

@@ -28,7 +28,7 @@ def show(session: Session) -> None:
         st.session_state.pop(_WATCHED, None)  # what ended while another screen was shown is no news to this one
     st.subheader("What would be exported now")
     promise = _promise()
-    figures = st.container()
+    figures = st.container(key="set_figures")
     st.divider()
     left, right = st.columns(2, gap="large")
     with left:
