@@ -119,11 +119,14 @@ def test_train__a_second_method_embeds_nothing_again(
 
 def test_train__the_state_of_the_best_epoch_is_kept(exported: ExportedSet, embeddings: Path, tmp_path: Path) -> None:
     trained = train(exported, config_of(), tmp_path, embeddings=embeddings)
-    best = trained.facts.figures["validation_accuracy"]
-    told = [max(row.validation_accuracy or 0, row.averaged_accuracy or 0) for row in trained.history]
-    assert best == max(told)
-    as_good = [row.epoch for row, accuracy in zip(trained.history, told, strict=True) if accuracy == best]
-    assert trained.facts.figures["best_epoch"] == as_good[-1]
+    figures, found = trained.facts.figures, []
+    for row in trained.history:
+        assert row.validation_loss is not None and row.averaged_loss is not None
+        found.append((row.validation_loss, row.validation_accuracy, row.epoch, False))
+        found.append((row.averaged_loss, row.averaged_accuracy, row.epoch, True))
+    best = min(found, key=lambda state: (state[0], -state[2], not state[3]))
+    assert (figures["validation_loss"], figures["validation_accuracy"], figures["best_epoch"]) == best[:3]
+    assert figures["best_is_average"] == best[3]
 
 
 def test_select_state__none_of_a_first_phase() -> None:
@@ -131,11 +134,12 @@ def test_select_state__none_of_a_first_phase() -> None:
     validation = Validation(np.arange(4), np.arange(4), np.ones(4, dtype=np.float32))
     classifier = Classifier(4, 4)
     inputs, course, device = EmbeddingInputs(embeddings, torch.device("cpu")), Course(), torch.device("cpu")
-    accuracy = select_state(course, classifier, inputs, validation, device, last=False, may_be_kept=False)
-    assert accuracy is not None and course.best_state is None
+    judged = select_state(course, classifier, inputs, validation, device, last=False, may_be_kept=False)
+    assert None not in judged and course.best_state is None
     course.epoch = 1
     select_state(course, classifier, inputs, validation, device, last=False)
-    assert course.best_state is not None and (course.best_epoch, course.best_accuracy) == (2, accuracy)
+    assert course.best_state is not None and course.best_epoch == 2
+    assert (course.best_accuracy, course.best_loss) == judged
 
 
 def test_train__alpha_is_as_given_or_gives_the_graph_its_share(

@@ -16,7 +16,13 @@ from curation.errors import SourceError, TrainingError
 from curation.report.thumbnails import Thumbnail
 from curation.sources import list_source
 from curation.values import CleanedSample, Role
-from pipelines.classification.charts import accuracy_curve, confusion_matrix, confusion_picture, loss_curve
+from pipelines.classification.charts import (
+    accuracy_curve,
+    confusion_matrix,
+    confusion_picture,
+    loss_curve,
+    validation_loss_curve,
+)
 from pipelines.classification.evaluation import evaluate
 from pipelines.classification.judging import check_judgeable, evaluation_facts, judge_predictions, read_history
 from pipelines.classification.methods import make_targets
@@ -29,8 +35,22 @@ from tests.classifier_factory import NAMES, colour_classifier, colour_folder, wr
 
 EVIL = """"><script>alert(1)</script><img src=x onerror='alert(2)'>`|\n# &amp;{{ 7 * 7 }}"""
 HISTORY = (
-    {"epoch": 1.0, "loss": 2.0, "validation_accuracy": 0.5, "averaged_accuracy": 0.4},
-    {"epoch": 2.0, "loss": 0.7, "validation_accuracy": 0.8, "averaged_accuracy": None},
+    {
+        "epoch": 1.0,
+        "loss": 2.0,
+        "validation_accuracy": 0.5,
+        "validation_loss": 1.5,
+        "averaged_accuracy": 0.4,
+        "averaged_loss": 1.6,
+    },
+    {
+        "epoch": 2.0,
+        "loss": 0.7,
+        "validation_accuracy": 0.8,
+        "validation_loss": 0.9,
+        "averaged_accuracy": None,
+        "averaged_loss": None,
+    },
 )
 
 
@@ -245,8 +265,9 @@ def test_confusion_picture__categories_that_are_confused_stand_together() -> Non
 @pytest.mark.parametrize("history", [HISTORY, HISTORY[:1], ({"epoch": 1.0, "loss": 0.0, "validation_accuracy": None},)])
 def test_learning_curves__short_and_empty_ones_are_drawn(history: tuple[dict[str, float | None], ...]) -> None:
     assert loss_curve(history).count('class="curve"') == 1
-    assert "nan" not in loss_curve(history) + accuracy_curve(history)
-    assert accuracy_curve(history).count('class="curve"') == (0 if history[0]["validation_accuracy"] is None else 1)
+    assert "nan" not in loss_curve(history) + accuracy_curve(history) + validation_loss_curve(history)
+    for drawn in (accuracy_curve(history), validation_loss_curve(history)):
+        assert drawn.count('class="curve"') == (0 if history[0]["validation_accuracy"] is None else 1)
 
 
 def test_read_history__what_is_no_number_is_none(tmp_path: Path) -> None:

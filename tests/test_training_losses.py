@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 from torch import nn
 
 from pipelines.training.averaging import new_average, update_average
@@ -23,7 +24,7 @@ from pipelines.training.losses import (
     soft_cross_entropy,
     squared_distances,
 )
-from pipelines.training.temperature import fit_temperature
+from pipelines.training.temperature import fit_temperature, refinement_loss
 from tests import reference
 
 SEEDS = st.integers(0, 10_000)
@@ -268,3 +269,30 @@ def test_fit_temperature__looks_at_weighted_images_only_and_at_no_handful() -> N
     weights = np.repeat([1.0, 0.0], 100).astype(np.float32)
     assert fit_temperature(logits, codes, weights) < 0.2  # all that count are right: as sure as may be
     assert fit_temperature(logits[:19], codes[:19], weights[:19]) == 1.0
+
+
+@given(st.integers(0, 10_000), st.floats(0.2, 5))
+def test_refinement_loss__minds_who_is_right_not_how_sure_the_network_is(seed: int, scale: float) -> None:
+    random = np.random.default_rng(seed)
+    logits = 2 * random.normal(size=(100, 4)).astype(np.float32)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    codes = np.array([random.choice(4, p=row / row.sum()) for row in chances])
+    weights = random.uniform(0.1, 1, 100).astype(np.float32)
+    found = refinement_loss(logits, codes, weights)
+    assert refinement_loss(scale * logits, codes, weights) == pytest.approx(found, rel=1e-4)
+    own = log_softmax(logits, axis=1)[np.arange(100), codes]
+    assert found <= -float(np.average(own, weights=weights)) + 1e-6  # no worse than as it is
+    shuffled = random.permutation(codes)
+    if (shuffled != codes).mean() > 0.5:
+        assert refinement_loss(logits, shuffled, weights) > found
+
+
+def test_refinement_loss__of_two_that_are_as_often_right_the_one_that_is_less_sure_where_it_errs() -> None:
+    codes = np.zeros(40, dtype=np.int64)
+    margin = np.where(np.arange(40) < 10, -1.0, 4.0)  # ten errors, and few of them grave
+    mild = np.stack([margin, np.zeros(40)], axis=1).astype(np.float32)
+    grave = np.stack([np.where(margin < 0, -4.0, margin), np.zeros(40)], axis=1).astype(np.float32)
+    ones = np.ones(40, dtype=np.float32)
+    assert refinement_loss(mild, codes, ones) < refinement_loss(grave, codes, ones) - 0.05
+    few = refinement_loss(mild[:19], codes[:19], ones[:19])  # too few for a temperature
+    assert few == pytest.approx(float(np.logaddexp(0, -margin[:19]).mean()), rel=1e-5)

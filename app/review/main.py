@@ -20,8 +20,8 @@ from app.review.wording import show_error
 from curation.errors import CurationError
 from curation.workspace import open_workspace
 
-# Streamlit leaves wide margins for prose; tiles and tables want the room. While a cleaned set is counted, the room of its
-# figures is kept: the form below them would move away from who is about to press it.
+# Streamlit leaves wide margins for prose; tiles and tables want the room. While a cleaned set is counted, the room of
+# its figures is kept: the form below them would move away from who is about to press it.
 _STYLE = """<style>
 .stMainBlockContainer { padding: 3.75rem 1.5rem 1rem; }
 .st-key-set_figures { min-height: 22rem; }

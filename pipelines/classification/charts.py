@@ -31,21 +31,37 @@ def confidence_chart(bins: Sequence[ConfidenceBin]) -> Markup:
 
 def accuracy_curve(history: Sequence[Row]) -> Markup:
     """Accuracy on the validation part by epoch; dashed: of the averaged weights."""
-    body = "".join(
-        f'<path class="{css}" d="{_course(history, name, lambda value: value)}"/>'
-        for name, css in (("averaged_accuracy", "curve averaged"), ("validation_accuracy", "curve"))
-        if _values(history, name)
-    )
+    body = _curves(history, (("averaged_accuracy", "curve averaged"), ("validation_accuracy", "curve")))
     return chart("Accuracy on the validation part by epoch", _epochs(history), "epoch", "right", body)
 
 
 def loss_curve(history: Sequence[Row]) -> Markup:
     """The training loss by epoch, from 0 to its highest value."""
-    step = _round_step(max(_values(history, "loss"), default=1.0))
-    highest = step * max(1, math.ceil(max(_values(history, "loss"), default=1.0) / step))
-    body = f'<path class="curve" d="{_course(history, "loss", lambda value: value / highest)}"/>'
+    return _loss_chart("Training loss by epoch", history, (("loss", "curve"),))
+
+
+def validation_loss_curve(history: Sequence[Row]) -> Markup:
+    """The refinement loss on the validation part by epoch, from 0 to its highest value; dashed: of the averaged
+    weights."""
+    curves = (("averaged_loss", "curve averaged"), ("validation_loss", "curve"))
+    return _loss_chart("Loss on the validation part by epoch", history, curves)
+
+
+def _loss_chart(title: str, history: Sequence[Row], curves: Sequence[tuple[str, str]]) -> Markup:
+    worst = max((value for name, _ in curves for value in _values(history, name)), default=1.0)
+    step = _round_step(worst)
+    highest = step * max(1, math.ceil(worst / step))
     labels = [(number * step / highest, f"{number * step:g}") for number in range(round(highest / step) + 1)]
-    return chart("Training loss by epoch", _epochs(history), "epoch", "loss", body, labels)
+    return chart(title, _epochs(history), "epoch", "loss", _curves(history, curves, highest), labels)
+
+
+def _curves(history: Sequence[Row], curves: Sequence[tuple[str, str]], highest: float = 1.0) -> str:
+    """A path for each column, by its name and its class, that has values."""
+    return "".join(
+        f'<path class="{css}" d="{_course(history, name, lambda value: value / highest)}"/>'
+        for name, css in curves
+        if _values(history, name)
+    )
 
 
 def confusion_picture(evaluation: Evaluation) -> Markup:

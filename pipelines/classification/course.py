@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ from pipelines.training.resuming import load_state, refuse_other_options, save_s
 class EpochFigures:
     """One row of the log. Losses are means over the batches; `graph_loss` is alpha * L_reg where it was on.
 
-    Accuracies are weighted, on the validation part, of the weights and of their average; `None` without such a part.
+    Accuracies and refinement losses (nats) are weighted, on the validation part, of the weights and of their average;
+    `None` without such a part.
     """
 
     epoch: int
@@ -28,7 +30,9 @@ class EpochFigures:
     graph_loss: float | None
     learning_rate: float
     validation_accuracy: float | None
+    validation_loss: float | None
     averaged_accuracy: float | None
+    averaged_loss: float | None
     images_per_s: float
 
 
@@ -55,7 +59,8 @@ class Course:
     history: list[dict[str, Any]] = field(default_factory=list)
     alpha: float | None = None
     graph_share: float | None = None
-    best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    best_accuracy: float | None = None
     best_epoch: int = 0
     best_averaged: bool = False
     best_state: dict[str, Tensor] | None = None

@@ -33,7 +33,7 @@ from pipelines.training.batches import Rows
 from pipelines.training.log import TrainingLog
 from pipelines.training.losses import soft_cross_entropy
 from pipelines.training.resuming import Clock, ends_between_steps
-from pipelines.training.temperature import fit_temperature
+from pipelines.training.temperature import fit_temperature, refinement_loss
 
 
 class Inputs(Protocol):
@@ -52,7 +52,8 @@ class Inputs(Protocol):
 class Fitted:
     """A classifier in evaluation mode on the CPU, in its best state, and how it came about.
 
-    `figures`: the best epoch, its validation accuracy, alpha and the share that the graph loss had at the start.
+    `figures`: the best epoch, its accuracy and loss on the validation part, alpha and the share that the graph loss had
+    at the start.
     """
 
     classifier: Classifier
@@ -123,8 +124,9 @@ def fit(
             row["images_per_s"] = sum(map(len, left)) / (time.monotonic() - started)
             last = epoch + 1 == len(plans)
             may, check = plan.may_be_kept, (inputs, validation, device)
-            row["validation_accuracy"] = select_state(course, classifier, *check, last=last, may_be_kept=may)
-            row["averaged_accuracy"] = select_state(course, average, *check, last=last, may_be_kept=may)
+            for state, candidate in (("validation", classifier), ("averaged", average)):
+                judged = select_state(course, candidate, *check, last=last, may_be_kept=may)
+                row[f"{state}_accuracy"], row[f"{state}_loss"] = judged
             course.end_epoch(row)
             if log is not None:
                 log.add(row)
@@ -151,7 +153,9 @@ def epoch_row(course: Course, plan: EpochPlan, means: Tensor, optimiser: torch.o
             graph_loss=loss - classification if plan.regularised else None,
             learning_rate=optimiser.param_groups[-1]["lr"],
             validation_accuracy=None,
+            validation_loss=None,
             averaged_accuracy=None,
+            averaged_loss=None,
             images_per_s=0.0,
         )
     )
@@ -166,23 +170,25 @@ def select_state(
     *,
     last: bool,
     may_be_kept: bool = True,
-) -> float | None:
-    """Keep the state where it is as good as the best so far: of equals the later, and the average, which is steadier.
+) -> tuple[float | None, float | None]:
+    """Keep the state where it is as good as the best so far by the refinement loss on the validation part: of equals
+    the later, and the average, which is steadier.
 
     Without a validation part that is the last one; none is kept that may not be. Returns the weighted accuracy on that
-    part.
+    part, and the loss in nats.
     """
     averaged = isinstance(candidate, AveragedModel)
     classifier = candidate.module if isinstance(candidate, AveragedModel) else candidate
-    accuracy = None
+    accuracy = loss = None
     if validation is not None and len(validation.rows):
-        right = predict(classifier, inputs, validation.rows, device).argmax(axis=1) == validation.codes
-        accuracy = float(np.average(right, weights=validation.weights))
-    if may_be_kept and (last if accuracy is None else accuracy >= course.best_accuracy):
-        course.best_accuracy = -1.0 if accuracy is None else accuracy
+        logits = predict(classifier, inputs, validation.rows, device)
+        accuracy = float(np.average(logits.argmax(axis=1) == validation.codes, weights=validation.weights))
+        loss = refinement_loss(logits, validation.codes, validation.weights)
+    if may_be_kept and (last if loss is None else loss <= course.best_loss):
+        course.best_accuracy, course.best_loss = accuracy, math.inf if loss is None else loss
         course.best_epoch, course.best_averaged = course.epoch + 1, averaged
         course.best_state = copy.deepcopy(classifier.state_dict())
-    return accuracy
+    return accuracy, loss
 
 
 @torch.no_grad()
@@ -206,7 +212,7 @@ def finish(
     if validation is not None and len(validation.rows):
         logits = predict(classifier, inputs, validation.rows, device)
         temperature = fit_temperature(logits, validation.codes, validation.weights)
-        figures["validation_accuracy"] = course.best_accuracy
+        figures |= {"validation_accuracy": course.best_accuracy, "validation_loss": course.best_loss}
     history = tuple(EpochFigures(**row) for row in course.history)
     return Fitted(classifier.cpu(), history, temperature, figures)
 

@@ -87,7 +87,8 @@ def fit_hybrid(
             )
             row["images_per_s"] = sum(map(len, [*web_batches, *base_batches])) / (time.monotonic() - started)
             classifier, last = network.as_classifier(), epoch + 1 == epochs
-            row["validation_accuracy"] = select_state(course, classifier, inputs, validation, device, last=last)
+            judged = select_state(course, classifier, inputs, validation, device, last=last)
+            row["validation_accuracy"], row["validation_loss"] = judged
             course.end_epoch(row)
             if log is not None:
                 log.add(row)

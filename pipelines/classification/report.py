@@ -18,6 +18,7 @@ from pipelines.classification.charts import (
     confidence_chart,
     confusion_picture,
     loss_curve,
+    validation_loss_curve,
 )
 from pipelines.classification.checkpoint import ClassifierFacts
 from pipelines.classification.evaluation import Evaluation
@@ -28,7 +29,7 @@ from pipelines.training.metrics import Codes
 
 MOST_ERRORS = 48  # pictures: eight rows on a wide screen, 0.3 MB
 _PACKAGE = "pipelines.classification"
-_DRAWINGS = (rate_bar, accuracy_curve, loss_curve, confidence_chart, confusion_picture)
+_DRAWINGS = (rate_bar, accuracy_curve, loss_curve, validation_loss_curve, confidence_chart, confusion_picture)
 _UNDRAWN = Thumbnail("", 0, 0, "its file could not be read")
 
 

@@ -269,4 +269,9 @@ def _warning(graph_share: float | None) -> dict[str, str]:
 def _origin(task: _Task, facts: ClassifierFacts) -> dict[str, Any]:
     """What an unfinished training must have in common with the one that goes on with it."""
     options = task.config.model_dump(mode="json", exclude=set(_MAY_DIFFER))
-    return {**options, "encoder": facts.encoder_identity, "cleaned set": facts.cleaned_set_hash}
+    return {
+        **options,
+        "encoder": facts.encoder_identity,
+        "cleaned set": facts.cleaned_set_hash,
+        "the state is chosen by": "refinement loss",
+    }
