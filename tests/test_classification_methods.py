@@ -234,11 +234,12 @@ def test_with_epochs__many_samples_take_fewer(samples: int, epochs: int) -> None
 
 def test_plan_epochs__two_phases_take_turns() -> None:
     plain, large = EpochPlan(8, regularised=False), EpochPlan(32, regularised=True)
-    settings: dict[str, Any] = {"epochs": 8, "batch_size": 8, "large_batch": 32, "first_phase": 0.375}
+    settings: dict[str, Any] = {"epochs": 8, "batch_size": 8, "large_batch": 32}
     beginning = EpochPlan(8, regularised=False, may_be_kept=False)
-    assert plan_epochs(ClassificationConfig(method="simtrans", **settings)) == [beginning] * 3 + [
+    assert plan_epochs(ClassificationConfig(method="simtrans", finetune=True, **settings)) == [beginning] * 3 + [
         large, plain, large, plain, large,
     ]  # fmt: skip
+    assert plan_epochs(ClassificationConfig(method="simtrans", **settings)) == [large, plain] * 4
     assert plan_epochs(ClassificationConfig(method="graph", **settings)) == [large] * 8
     assert plan_epochs(ClassificationConfig(method="weighted", **settings)) == [plain] * 8
 

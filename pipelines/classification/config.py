@@ -70,8 +70,12 @@ class ClassificationConfig(Section):
     large_batch: int = Field(
         128, ge=2, description="images of a regularised step (published 128): it needs similar pairs"
     )
-    first_phase: float = Field(
-        0.375, ge=0, lt=1, description="simtrans: share of the epochs before the alternation (published 60 of 160)"
+    first_phase: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="simtrans: share of the epochs before the alternation; None = 0.375 for a fine-tuned backbone "
+        "(published 60 of 160), 0 for a frozen one, whose features have been learned",
     )
 
     category_vectors: str | None = Field(
@@ -113,6 +117,12 @@ class ClassificationConfig(Section):
         if self.mu is not None:
             return self.mu
         return -4.0 if self.affinity == "published" else 0.0
+
+    @property
+    def resolved_first_phase(self) -> float:
+        if self.first_phase is not None:
+            return self.first_phase
+        return 0.375 if self.finetune else 0.0
 
     @property
     def resolved_head(self) -> Literal["linear", "mlp"]:

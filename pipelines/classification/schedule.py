@@ -33,8 +33,8 @@ class EpochPlan:
 def plan_epochs(config: ClassificationConfig) -> list[EpochPlan]:
     """The epochs of a method (A.2.7).
 
-    With two phases: first plain epochs, then in turn a regularised one with large batches (graph wants similar pairs in
-    a batch) and a plain one. With the graph alone every epoch is regularised.
+    With two phases: first plain epochs, none for a frozen backbone, then in turn a regularised one with large batches
+    (the graph wants similar pairs in a batch) and a plain one. With the graph alone every epoch is regularised.
     """
     method, epochs = METHODS[config.method], config.resolved_epochs
     plain = EpochPlan(config.resolved_batch_size, regularised=False)
@@ -43,7 +43,7 @@ def plan_epochs(config: ClassificationConfig) -> list[EpochPlan]:
         return [plain] * epochs
     if not method.two_phases:
         return [regularised] * epochs
-    first = round(config.first_phase * epochs)
+    first = round(config.resolved_first_phase * epochs)
     beginning = replace(plain, may_be_kept=first == epochs)
     return [beginning] * first + [plain if number % 2 else regularised for number in range(epochs - first)]
 
