@@ -250,7 +250,9 @@ def state_of(trained: TrainedClassifier) -> dict[str, Any]:
     return {"weights": weights, "course": course, "facts": trained.facts.model_dump(exclude={"config"})}
 
 
-@pytest.mark.parametrize("options", [{"method": "simtrans"}, {**SMALL, "method": "cleaned"}], ids=["frozen", "tuned"])
+@pytest.mark.parametrize(
+    "options", [{"method": "simtrans", "first_phase": 0.375}, {**SMALL, "method": "cleaned"}], ids=["frozen", "tuned"]
+)
 def test_resume__is_bit_by_bit_an_undisturbed_run(
     options: dict[str, Any], exported: ExportedSet, embeddings: Path, tmp_path: Path
 ) -> None:
