@@ -243,3 +243,15 @@ def self_paced_weights(losses: list[float], codes: list[int]) -> list[float]:
         median = (own[(len(own) - 1) // 2] + own[len(own) // 2]) / 2
         weights.append(len(own) * math.exp(-loss / median) / sum(math.exp(-other / median) for other in own))
     return weights
+
+
+def recalibration_loss(
+    known: list[float], wrong: list[bool], shift: float, slope: float, category_shift: float, error: float = 0.05
+) -> float:
+    """Minus the log posterior of decisions on images of one category, up to a constant."""
+    total = (shift / 0.5) ** 2 / 2 + ((slope - 1) / 0.2) ** 2 / 2 + (category_shift / 0.5) ** 2 / 2
+    for log_odds, said in zip(known, wrong, strict=True):
+        chance = 1 / (1 + math.exp(-(shift + slope * log_odds + category_shift)))
+        agrees = chance if said else 1 - chance
+        total -= math.log((1 - error) * agrees + error * (1 - agrees))
+    return total

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
+from scipy.special import expit
 
-from curation.noise.logistic import sigmoid
 from curation.noise.probe import Codes
 from curation.values import Decision, DecisionAction, FloatArray
 
 # How far a review may move the transferred log-odds before it needs many decisions to do so: standard deviations of the
 # priors, set by judgement and not tuned. 0.5 of log-odds turns a noise rate of 0.30 into 0.21 or 0.41.
 _SHIFT, _CATEGORY_SHIFT, _SLOPE = 0.5, 0.5, 0.2
+_ERROR = 0.05  # of the decisions: what annotators make of pages of tiles
+_TINY = 1e-300
+
+Parameters = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +64,33 @@ def recalibrate(log_odds: FloatArray, codes: Codes, categories: int, reviewed: R
     """Log-odds (N,) with the shift, the slope and the shifts of the categories that the decisions make most probable.
 
     Maximum a posteriori of Platt scaling (Platt 1999), normal priors around "nothing to correct": few decisions change
-    little, many outweigh what was transferred. `log_odds` must not contain the decision on the image itself.
+    little, many outweigh what was transferred. A decision is an error with the probability `_ERROR`, whatever the image
+    shows, so a single slip on an image that is surely wrong says little. `log_odds` must not contain the decision on
+    the image itself.
     """
-    known, own, target = log_odds[reviewed.rows].astype(np.float64), codes[reviewed.rows], reviewed.wrong
+    known, own = log_odds[reviewed.rows].astype(np.float64), codes[reviewed.rows]
+    signs = np.where(reviewed.wrong, 1.0, -1.0)
 
-    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(parameters: Parameters, error: float) -> tuple[float, Parameters]:
         shift, slope, shifts = parameters[0], parameters[1], parameters[2:]
-        corrected = shift + slope * known + shifts[own]
-        likelihood = np.logaddexp(0, np.where(target, -corrected, corrected)).sum()
+        agrees = expit(signs * (shift + slope * known + shifts[own]))
+        told = error + (1 - 2 * error) * agrees
         prior = (shift / _SHIFT) ** 2 + ((slope - 1) / _SLOPE) ** 2 + ((shifts / _CATEGORY_SHIFT) ** 2).sum()
-        error = sigmoid(corrected.astype(np.float32)).astype(np.float64) - target
+        pull = -signs * (1 - 2 * error) * agrees * (1 - agrees) / np.maximum(told, _TINY)
         gradient = np.empty_like(parameters)
-        gradient[0] = error.sum() + shift / _SHIFT**2
-        gradient[1] = error @ known + (slope - 1) / _SLOPE**2
-        gradient[2:] = np.bincount(own, weights=error, minlength=categories) + shifts / _CATEGORY_SHIFT**2
-        return float(likelihood + prior / 2), gradient
+        gradient[0] = pull.sum() + shift / _SHIFT**2
+        gradient[1] = pull @ known + (slope - 1) / _SLOPE**2
+        gradient[2:] = np.bincount(own, weights=pull, minlength=categories) + shifts / _CATEGORY_SHIFT**2
+        return float(-np.log(np.maximum(told, _TINY)).sum() + prior / 2), gradient
 
-    start = np.zeros(categories + 2)
-    start[1] = 1
-    found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None), (0.1, None)] + [(None, None)] * categories
-    ).x
+    def lowest(start: Parameters, error: float) -> OptimizeResult:
+        bounds = [(None, None), (0.1, None)] + [(None, None)] * categories
+        return minimize(loss, start, (error,), jac=True, method="L-BFGS-B", bounds=bounds)
+
+    nothing = np.zeros(categories + 2)
+    nothing[1] = 1
+    # With errors there may be two minima: near "nothing to correct", and where all decisions are taken for true.
+    all_true = lowest(nothing, 0.0).x
+    found = min((lowest(start, _ERROR) for start in (nothing, all_true)), key=lambda end: float(end.fun)).x
     corrected: FloatArray = (found[0] + found[1] * log_odds + found[2:][codes]).astype(np.float32)
     return corrected
