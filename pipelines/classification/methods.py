@@ -210,7 +210,7 @@ METHODS: dict[MethodName, Method] = {
     "plain": Method("every sample as it was gathered", _plain),
     "weighted": Method("every sample with its weight (A.2.5)", _weighted),
     "graph": Method("every sample as it was gathered, and the graph loss (A.2.6)", _plain, graph=True),
-    "simtrans": Method("weights, then weights and graph loss in turn (A.2.7)", _weighted, graph=True, two_phases=True),
+    "simtrans": Method("weights, in turn with and without graph loss (A.2.7)", _weighted, graph=True, two_phases=True),
     "cleaned": Method("what the cleaned set keeps", _cleaned),
     "soft": Method("every sample, weighted by the probability that its category is right", _soft),
     "relabelled": Method("what the cleaned set keeps, and sure suggestions in place of wrong categories", _relabelled),
