@@ -21,6 +21,7 @@ from curation.similarity.checkpoint import save_network
 from curation.similarity.training import train_network
 from curation.sources.location import file_uri, read_bytes
 from curation.values import CleanedSample, CleanedSet, FloatArray, Role, sample_id_of
+from pipelines.classification.config import ClassificationConfig
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
 BASE_COLOURS = {"white": (240, 240, 240), "black": (10, 10, 10)}
@@ -106,6 +107,19 @@ def export_samples(samples: list[CleanedSample], out: Path, *, network: bytes | 
     beside = {} if network is None else {SIMILARITY_NETWORK: network}
     export_cleaned_set(made, out, "imagefolder", read_bytes=read_bytes, beside=beside)
     return read_export(out)
+
+
+def coloured_export(folder: Path) -> ExportedSet:
+    """48 pictures: three novel colours, a quarter of them wrong, two base ones; with a similarity network."""
+    return export_samples(coloured_samples(folder / "in", base=6), folder / "out", network=small_network(folder))
+
+
+SMALL = {"finetune": True, "epochs": 2, "batch_size": 8}  # fine-tuning takes a tenth of a second a step
+
+
+def config_of(**options: Any) -> ClassificationConfig:
+    """A short training on a CPU."""
+    return ClassificationConfig(**{"device": "cpu", "epochs": 12, "batch_size": 8, "large_batch": 16, **options})
 
 
 def coloured_test_set(folder: Path, per_category: int = 6) -> Path:

@@ -16,8 +16,8 @@ from curation.values import Decision, DecisionAction, FloatArray
 # How far a review may move the transferred log-odds before it needs many decisions to do so: standard deviations of the
 # priors, set by judgement and not tuned. 0.5 of log-odds turns a noise rate of 0.30 into 0.21 or 0.41.
 _SHIFT, _CATEGORY_SHIFT, _SLOPE = 0.5, 0.5, 0.2
-_ERROR = 0.05  # of the decisions: what annotators make of pages of tiles
-_TINY = 1e-300
+_ERROR = 0.05  # of the decisions: set by judgement too, and what the annotators of the benchmarks err by
+_TINY = 1e-300  # no logarithm of 0, where every decision is taken for true
 
 Parameters = NDArray[np.float64]
 
